@@ -18,7 +18,7 @@ var runPackages = []string{
 
 // testPackages are what the tests need beyond runPackages.
 var testPackages = []string{
-	"xserver-xorg-core", "xserver-xorg-video-dummy", "x11-utils", "x11-apps", "xdotool", "openbox", "imagemagick", "tmux",
+	"xserver-xorg-core", "xserver-xorg-video-dummy", "x11-utils", "x11-apps", "xdotool", "openbox", "imagemagick", "tmux", "procps",
 }
 
 // Setup installs the missing packages. It asks for root's rights (sudo) only when something
