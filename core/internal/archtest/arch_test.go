@@ -6,7 +6,6 @@ package archtest
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -52,9 +51,6 @@ func list(t *testing.T) []pkg {
 func hasPrefix(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }
-
-// toolkits are what a daemon has no use for.
-var toolkits = []string{"charm.land/bubbletea", "charm.land/lipgloss", "charm.land/bubbles", "github.com/rivo/tview", "github.com/gdamore/tcell"}
 
 // TestForbiddenLinks: no program links what its duty does not need.
 func TestForbiddenLinks(t *testing.T) {
@@ -219,7 +215,7 @@ func TestTopLevel(t *testing.T) {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(agreed, e.Name()) {
-			t.Error(fmt.Sprintf("%s does not belong at the top level", e.Name()))
+			t.Errorf("%s does not belong at the top level", e.Name())
 		}
 	}
 }

@@ -64,13 +64,6 @@ func (term *terminal) text() string {
 
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 
-// forget drops what was printed so far, so that expect sees only what comes.
-func (term *terminal) forget() {
-	term.mu.Lock()
-	defer term.mu.Unlock()
-	term.out.Reset()
-}
-
 // expect waits until the program has printed want (white space aside).
 func (term *terminal) expect(limit time.Duration, want string) {
 	term.t.Helper()
