@@ -151,3 +151,13 @@ func Remember(history []string, line string, limit int) []string {
 	out = append(out, line)
 	return out[max(len(out)-limit, 0):]
 }
+
+// Printable is text with everything but line ends and visible characters removed.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text)
+}
