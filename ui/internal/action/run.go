@@ -103,14 +103,10 @@ func DisposableJob(e Env, template, command string) Job {
 
 // ScreenshotJob saves the desktop as a picture.
 func ScreenshotJob(e Env, file string) Job {
-	args := []string{}
-	if e.Root != "" {
-		args = append(args, "--root", Quote(e.Root))
-	}
 	return Job{
 		Doing: "taking a picture of the desktop", Done: "saved the desktop to " + file,
 		Failed: "the desktop could not be saved", Timeout: quick,
-		Command: strings.Join(append(append([]string{"qubist-screenshot"}, args...), Quote(file)), " "),
+		Command: e.line("qubist-screenshot", Quote(file)),
 		Run:     func(ctx context.Context, b Backend) error { return b.Screenshot(ctx, file) },
 	}
 }
@@ -174,13 +170,17 @@ func EditWhy(e Env, q state.Qube, property string) string {
 	return ""
 }
 
-// line is a command line for this instance.
-func (e Env) line(program string, args ...string) string {
-	s := strings.Join(append([]string{program}, args...), " ")
-	if e.Root != "" {
-		s = "QUBIST_ROOT=" + Quote(e.Root) + " " + s
+// line is a command line, for the instance the shell has in QUBIST_ROOT.
+func (Env) line(program string, args ...string) string {
+	return strings.Join(append([]string{program}, args...), " ")
+}
+
+// Portable is a command line that means the same in any shell: with the instance it is for.
+func (e Env) Portable(line string) string {
+	if e.Root == "" || line == "" {
+		return line
 	}
-	return s
+	return "(export QUBIST_ROOT=" + Quote(e.Root) + "; " + line + ")"
 }
 
 // Quote makes one shell word of s.

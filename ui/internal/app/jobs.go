@@ -102,8 +102,10 @@ func (m *Model) act(a action.Action, targets []state.Qube) tea.Cmd {
 		return m.start(p.jobs...)
 	case len(targets) == 1:
 		p.title = fmt.Sprintf("%s %s?", capital(a.Title), targets[0].Name)
+	case len(p.jobs) == len(targets):
+		p.title = fmt.Sprintf("%s %d qubes", capital(a.Title), len(targets))
 	default:
-		p.title = fmt.Sprintf("%s %d qubes", capital(a.Title), len(p.jobs))
+		p.title = fmt.Sprintf("%s %d of %d qubes", capital(a.Title), len(p.jobs), len(targets))
 	}
 	m.plan = &p
 	return nil
@@ -153,13 +155,16 @@ func (m *Model) copy(jobs []action.Job) tea.Cmd {
 // copyText asks the terminal to take text: our own words and what the user typed, never a
 // qube's.
 func (m *Model) copyText(text string) tea.Cmd {
-	first, rest, more := strings.Cut(text, "\n")
-	what := "copied: " + shownText(first)
-	if more {
-		what += fmt.Sprintf(" and %d more", strings.Count(rest, "\n")+1)
+	lines := strings.Split(text, "\n")
+	what := "copied: " + shownText(lines[0])
+	if n := len(lines) - 1; n > 0 {
+		what += fmt.Sprintf(" and %d more", n)
+	}
+	for i, l := range lines {
+		lines[i] = m.env().Portable(l)
 	}
 	m.tell(state.Note{What: what})
-	return tea.SetClipboard(widget.Printable(text))
+	return tea.SetClipboard(widget.Printable(strings.Join(lines, "\n")))
 }
 
 // lastCommand is the newest command line told.

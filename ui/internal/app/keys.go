@@ -86,9 +86,9 @@ func (m *Model) bindings() []binding {
 		out = append(out, m.listKeys(&m.table)...)
 	case detail:
 		out = append(m.detailKeys(), m.actionKeys()...)
-		out = append(out, m.scrollKeys(&m.detail.listState, m.detailLen)...)
+		out = append(out, m.listKeys(itemMover{m})...)
 	case journal:
-		out = append(m.journalKeys(), m.scrollKeys(&m.journal, func() int { return len(m.log.Notes) })...)
+		out = append(m.journalKeys(), m.listKeys(noteMover{m})...)
 	}
 	return append(out, m.commonKeys()...)
 }
@@ -186,16 +186,31 @@ func (m *Model) listKeys(l mover) []binding {
 	}
 }
 
-// scroller moves a listState within a length.
-type scroller struct {
-	l   *listState
-	len func() int
+// itemMover moves over a qube's details, past headings.
+type itemMover struct{ m *Model }
+
+func (v itemMover) Move(n int) {
+	d, items := &v.m.detail, v.m.detailItems()
+	step := 1
+	if n < 0 {
+		step = -1
+	}
+	at := max(min(d.at+n, len(items)-1), 0)
+	for at >= 0 && at < len(items) && items[at].Heading {
+		at += step
+	}
+	if at >= 0 && at < len(items) {
+		d.at = at
+	} else if len(items) > 1 && n < 0 {
+		d.at = 1
+	}
 }
 
-func (s scroller) Move(n int) { s.l.at = max(min(s.l.at+n, s.len()-1), 0) }
+// noteMover moves over the messages, newest first.
+type noteMover struct{ m *Model }
 
-func (m *Model) scrollKeys(l *listState, n func() int) []binding {
-	return m.listKeys(scroller{l, n})
+func (v noteMover) Move(n int) {
+	v.m.journal.at = max(min(v.m.journal.at+n, len(v.m.log.Notes)-1), 0)
 }
 
 func (m *Model) journalKeys() []binding {

@@ -134,8 +134,7 @@ func (m *Model) bodyRect() view.Rect {
 	if m.tooSmall() {
 		return view.Rect{}
 	}
-	r, _ := view.Frame(view.Paint{C: widget.NewCanvas(m.width, m.height), T: m.theme, Now: m.now}, view.Head{}, m.foot())
-	return r
+	return view.Room(m.width, m.height, m.foot())
 }
 
 func (m *Model) bodyHeight() int { return max(m.height-6, 1) }
@@ -161,7 +160,7 @@ func (m *Model) layout() {
 		j.top = state.Scroll(j.top, j.at, n, view.JournalRows(r, len(m.log.Tasks)))
 	}
 	if m.help != nil {
-		n := view.Help{Topics: m.topics()}.Lines()
+		n := view.Help{Topics: m.topics()}.Lines(r.W)
 		m.help.top = max(min(m.help.top, n-r.H), 0)
 	}
 }

@@ -18,12 +18,15 @@ type Style struct {
 	Bold, Faint, Underline, Invert bool
 }
 
-// Over returns s with the background (or inversion) of the row below it.
+// Over returns s with the background (or inversion) of the row below it. An inverted row has
+// no colours of its own, so that it is legible in every terminal.
 func (s Style) Over(row Style) Style {
+	if row.Invert {
+		return Style{Invert: true, Bold: s.Bold, Underline: s.Underline}
+	}
 	if s.BG == nil {
 		s.BG = row.BG
 	}
-	s.Invert = s.Invert || row.Invert
 	s.Bold = s.Bold || row.Bold
 	return s
 }
@@ -127,33 +130,24 @@ var basic = map[uint32]ansi.BasicColor{
 	0x555555: ansi.BrightBlack, 0x3465a4: ansi.Blue, 0x75507b: ansi.Magenta, 0x000000: ansi.Black,
 }
 
-// Chip is the style of the small square in a label's colour 0xRRGGBB. A colour that would
-// vanish in the background gets a ground of its own.
-func (t Theme) Chip(rgb uint32) Style {
+// Chip is the small square in a label's colour 0xRRGGBB: filled, or an outline when the
+// colour would vanish in the background.
+func (t Theme) Chip(rgb uint32) (glyph string, s Style) {
+	const filled, outline = "■", "□"
+	l := luminance(rgb)
 	switch {
 	case t.profile <= colorprofile.ASCII:
-		return Style{}
-	case t.profile == colorprofile.ANSI:
-		b, ok := basic[rgb]
-		if !ok {
-			return Style{FG: rgbColor(rgb)}
-		}
-		switch {
-		case b == ansi.Black && t.dark:
-			return Style{FG: b, BG: ansi.White}
-		case b == ansi.BrightYellow && !t.dark:
-			return Style{FG: b, BG: ansi.BrightBlack}
-		}
-		return Style{FG: b}
-	}
-	s := Style{FG: rgbColor(rgb)}
-	switch l := luminance(rgb); {
+		return filled, Style{}
 	case t.dark && l < 0.03:
-		s.BG = lipgloss.Color("#9aa2ae")
-	case !t.dark && l > 0.6:
-		s.BG = lipgloss.Color("#4b5563")
+		return outline, t.Dim
+	case !t.dark && l > 0.9:
+		return outline, t.Dim
+	case t.profile == colorprofile.ANSI:
+		if b, ok := basic[rgb]; ok {
+			return filled, Style{FG: b}
+		}
 	}
-	return s
+	return filled, Style{FG: rgbColor(rgb)}
 }
 
 func rgbColor(rgb uint32) color.Color {

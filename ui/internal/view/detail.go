@@ -152,7 +152,7 @@ func (v Journal) Draw(p Paint, r Rect) {
 	y := 0
 	for _, t := range v.Journal.Tasks {
 		x := p.put(r, 1, y, p.clock(t.Since), p.T.Dim)
-		x = p.put(r, x+2, y, fmt.Sprintf("%s, %s so far", t.Doing, widget.Span(p.Now.Sub(t.Since))), p.T.Warn)
+		x = p.put(r, x+2, y, t.Doing+p.elapsed(t.Since, ", "), p.T.Warn)
 		p.put(r, x+3, y, t.Command, p.T.Dim)
 		y++
 	}

@@ -67,16 +67,22 @@ func TooSmall(p Paint) {
 	}
 }
 
+// headHeight is the lines above the body: two of words and a rule.
+const headHeight = 3
+
+// Room is what Frame leaves for the body in a terminal of w × h.
+func Room(w, h int, foot Foot) Rect {
+	return Rect{0, headHeight, w, h - 2 - footHeight(foot, w) - headHeight}
+}
+
 // Frame draws head and foot and gives the room between them.
 func Frame(p Paint, head Head, foot Foot) (Rect, Spot) {
 	w, h := p.C.Size()
+	room := Room(w, h, foot)
 	p.head(head, w)
-	p.rule(2)
-	lines := p.footHeight(foot, w)
-	top := h - 1 - lines
-	p.rule(top - 1)
-	spot := p.foot(foot, top, w)
-	return Rect{0, 3, w, top - 1 - 3}, spot
+	p.rule(headHeight - 1)
+	p.rule(room.Y + room.H)
+	return room, p.foot(foot, room.Y+room.H+1, w)
 }
 
 func (p Paint) head(d Head, w int) {
@@ -122,7 +128,7 @@ func (p Paint) link(d Head, w int) {
 }
 
 // footHeight is how many lines the status takes: failures are told in full.
-func (p Paint) footHeight(f Foot, w int) int {
+func footHeight(f Foot, w int) int {
 	if f.Input == nil && f.Note != nil && f.Note.Grade >= state.Warn {
 		return max(len(noteLines(*f.Note, w)), 1)
 	}
@@ -186,7 +192,7 @@ func (p Paint) noteStyle(g state.Grade) theme.Style {
 
 func (p Paint) tasks(tasks []state.Task, y, w int) {
 	t := tasks[0]
-	x := p.C.Put(1, y, w-2, fmt.Sprintf("%s, %s", t.Doing, widget.Span(p.Now.Sub(t.Since))), p.T.Warn)
+	x := p.C.Put(1, y, w-2, t.Doing+p.elapsed(t.Since, ", "), p.T.Warn)
 	if n := len(tasks) - 1; n > 0 {
 		x = p.C.Put(x+1, y, w-2, fmt.Sprintf("and %s", plural(n, "more task", "more tasks")), p.T.Dim)
 	}

@@ -27,7 +27,7 @@ func PanelWidth(w int) int {
 	case w < wide:
 		return 0
 	case w < 150:
-		return 40
+		return 34
 	default:
 		return min(w/3, 64)
 	}
@@ -78,7 +78,7 @@ func (v Home) columns(p Paint) []column {
 		{by: state.ByName, title: "NAME", needed: 0, cell: func(q state.Qube) (string, theme.Style) { return q.Name, p.T.Text }},
 		{by: state.ByState, title: "STATE", width: 13, needed: 1, cell: func(q state.Qube) (string, theme.Style) { return v.phase(p, q) }},
 		{by: state.ByLabel, title: "LABEL", needed: 2, cell: func(q state.Qube) (string, theme.Style) { return q.Label.Name, p.T.Dim }},
-		{by: state.ByClass, title: "CLASS", needed: 6, cell: func(q state.Qube) (string, theme.Style) { return q.Class, p.T.Dim }},
+		{by: state.ByClass, title: "CLASS", needed: 8, cell: func(q state.Qube) (string, theme.Style) { return q.Class, p.T.Dim }},
 		{by: state.ByTemplate, title: "TEMPLATE", needed: 5, cell: func(q state.Qube) (string, theme.Style) {
 			if q.Template == "" {
 				return "–", p.T.Dim
@@ -109,7 +109,7 @@ func (v Home) columns(p Paint) []column {
 // phase is the state cell: what is being done to the qube, else how it is.
 func (v Home) phase(p Paint, q state.Qube) (string, theme.Style) {
 	if t, ok := v.Journal.Busy(q.Name); ok && t.Phase != "" {
-		return fmt.Sprintf("%s %s", t.Phase, widget.Span(p.Now.Sub(t.Since))), p.T.Warn
+		return t.Phase + p.elapsed(t.Since, " "), p.T.Warn
 	}
 	if v.Faults[q.Name] != "" && !q.Phase.Active() {
 		return string(q.Phase) + " ✗", p.T.Bad
@@ -149,7 +149,7 @@ func fit(cols []column, rows []state.Qube, width int) []column {
 				worst = i
 			}
 		}
-		if over := total() - width; over <= cols[0].width-12 {
+		if over := total() - width; over <= cols[0].width-20 {
 			cols[0].width -= over
 			break
 		}
@@ -169,7 +169,8 @@ func (v Home) table(p Paint, r Rect) {
 		s, title := p.T.Dim, c.title
 		if c.by == v.Table.Sort {
 			s = p.T.Accent
-			title += map[bool]string{false: "▾", true: "▴"}[v.Table.Reverse]
+			down := c.by == state.ByMemory || c.by == state.ByCPU // these begin with the largest
+			title += map[bool]string{false: "▴", true: "▾"}[v.Table.Reverse != down]
 		}
 		if c.right {
 			p.C.PutRight(x+c.width, r.Y, c.width, title, s)
@@ -230,7 +231,12 @@ func (v Home) row(p Paint, r Rect, cols []column, q state.Qube, here bool) {
 		x += c.width + gap
 	}
 	if here {
-		p.C.Tint(r.X, r.Y, r.W, p.T.Cursor)
+		chip := r.X + margin - 2
+		if !p.T.Cursor.Invert { // else the chip would lose its colour
+			p.C.Tint(chip, r.Y, 1, p.T.Cursor)
+		}
+		p.C.Tint(r.X, r.Y, chip-r.X, p.T.Cursor)
+		p.C.Tint(chip+1, r.Y, r.X+r.W-chip-1, p.T.Cursor)
 	}
 }
 
@@ -307,7 +313,7 @@ func (v Overview) stateText(p Paint) string {
 	q := v.Qube
 	switch {
 	case v.Busy.Doing != "":
-		return fmt.Sprintf("%s, %s", v.Busy.Doing, widget.Span(p.Now.Sub(v.Busy.Since)))
+		return v.Busy.Doing + p.elapsed(v.Busy.Since, ", ")
 	case q.Phase.Active() && !q.Since.IsZero() && p.Now.After(q.Since) && p.Now.Sub(q.Since) < 100*365*24*time.Hour:
 		return fmt.Sprintf("%s for %s", q.Phase, widget.Span(p.Now.Sub(q.Since)))
 	}

@@ -26,39 +26,61 @@ type Help struct {
 }
 
 // helpLine is one printed line of the help.
-type helpLine struct{ key, text, why string }
+type helpLine struct {
+	key, text string
+	style     theme.Style
+	title     bool
+}
 
-func (v Help) lines() []helpLine {
+// helpText is the column of the help's texts.
+const helpText = 16
+
+// lines lays the help out for w cells: what does not fit goes on below.
+func (v Help) lines(p Paint, w int) []helpLine {
 	var out []helpLine
 	for i, t := range v.Topics {
 		if i > 0 {
 			out = append(out, helpLine{})
 		}
-		out = append(out, helpLine{text: t.Title})
+		out = append(out, helpLine{text: t.Title, title: true})
 		for _, k := range t.Keys {
-			out = append(out, helpLine{k.Key, k.Text, k.Why})
+			s, text := p.T.Text, k.Text
+			if k.Why != "" {
+				s, text = p.T.Dim, k.Text+"; not now: "+k.Why
+			}
+			for j, l := range widget.Wrap(text, w-helpText-1, 4) {
+				key := ""
+				if j == 0 {
+					key = k.Key
+				}
+				out = append(out, helpLine{key: key, text: l, style: s})
+			}
 		}
 	}
 	return out
 }
 
-// Lines is how many lines the help has.
-func (v Help) Lines() int { return len(v.lines()) }
+// Lines is how many lines the help has in w cells.
+func (v Help) Lines(w int) int { return len(v.lines(Paint{}, w)) }
 
 // Draw fills r.
 func (v Help) Draw(p Paint, r Rect) {
-	for i, l := range v.lines()[min(v.Top, v.Lines()):] {
-		switch {
-		case l.key == "":
+	all := v.lines(p, r.W)
+	top := max(min(v.Top, len(all)), 0)
+	for i, l := range all[top:] {
+		if l.title {
 			p.put(r, 2, i, l.text, p.T.Accent)
-		case l.why != "":
-			p.put(Rect{r.X, r.Y, 16, r.H}, 2, i, l.key, p.T.Dim)
-			x := p.put(r, 16, i, l.text, p.T.Dim)
-			p.put(r, x+2, i, "not now: "+l.why, p.T.Dim)
-		default:
-			p.put(Rect{r.X, r.Y, 16, r.H}, 2, i, l.key, p.T.Strong)
-			p.put(r, 16, i, l.text, p.T.Text)
+			continue
 		}
+		s := p.T.Strong
+		if l.style == p.T.Dim {
+			s = p.T.Dim
+		}
+		p.put(Rect{r.X, r.Y, helpText - 1, r.H}, 2, i, l.key, s)
+		p.put(r, helpText, i, l.text, l.style)
+	}
+	if len(all) > r.H {
+		p.C.PutRight(r.X+r.W-2, r.Y+r.H, r.W, fmt.Sprintf(" %d–%d of %d ", top+1, min(top+r.H, len(all)), len(all)), p.T.Accent)
 	}
 }
 

@@ -55,7 +55,8 @@ func (p Paint) chip(x, y int, l state.Label) int {
 	if l.Name == "" {
 		return x + 2
 	}
-	p.C.Put(x, y, 1, "■", p.T.Chip(l.Color))
+	glyph, s := p.T.Chip(l.Color)
+	p.C.Put(x, y, 1, glyph, s)
 	return x + 2
 }
 
@@ -98,4 +99,13 @@ func (p Paint) box(r Rect, w, h int, title string) Rect {
 	}
 	p.C.Put(x+2, y, w-4, " "+title+" ", p.T.Strong)
 	return Rect{x + 2, y + 1, w - 4, h - 2}
+}
+
+// elapsed is how long something has been going on, after sep; "" in its first second.
+func (p Paint) elapsed(since time.Time, sep string) string {
+	d := p.Now.Sub(since)
+	if d < time.Second {
+		return ""
+	}
+	return sep + widget.Span(d)
 }
