@@ -29,10 +29,19 @@ func (a Accounts) Lookup(name string) (Account, error) {
 	return a.find(func(f []string) bool { return f[0] == name }, name)
 }
 
-// LookupUID finds a user by number.
-func (a Accounts) LookupUID(uid int) (Account, error) {
-	n := strconv.Itoa(uid)
-	return a.find(func(f []string) bool { return f[2] == n }, n)
+// Switch gives the account a child has to change to in order to run as name: nil if we are
+// that user already. Only root can become somebody else.
+func (a Accounts) Switch(name string) (*Account, error) {
+	acc, err := a.Lookup(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case os.Geteuid() == 0:
+		return &acc, nil
+	case int(acc.UID) != os.Geteuid():
+		return nil, fmt.Errorf("user %q requested, but we run as number %d", name, os.Geteuid())
+	}
+	return nil, nil
 }
 
 func (a Accounts) find(match func([]string) bool, what string) (Account, error) {

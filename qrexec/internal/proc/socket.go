@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"qubist/qrexec/internal/data"
 )
 
 // connectLimit bounds connecting to a socket service.
@@ -15,14 +17,8 @@ const connectLimit = 30 * time.Second
 // maxSocketPath is the longest path a socket address holds.
 const maxSocketPath = 107
 
-// Conn is a connection to a socket service.
-type Conn interface {
-	net.Conn
-	CloseWrite() error
-}
-
 // Connect connects to a socket service.
-func (f Found) Connect(ctx context.Context) (Conn, error) {
+func (f Found) Connect(ctx context.Context) (data.SocketConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
 	var d net.Dialer
@@ -48,9 +44,3 @@ func (f Found) Connect(ctx context.Context) (Conn, error) {
 	}
 	return c.(*net.UnixConn), nil
 }
-
-// WriteEnd is the writing half of a Conn as an end whose Close passes on the end of input.
-type WriteEnd struct{ Conn }
-
-// Close shuts the connection down for writing.
-func (w WriteEnd) Close() error { return w.Conn.CloseWrite() }
