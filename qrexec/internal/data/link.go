@@ -30,6 +30,9 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBu
 // ErrLost means that the peer closed before the call was over.
 var ErrLost = errors.New("the data vchan closed early")
 
+// ErrHello is wrapped by the errors of Open.
+var ErrHello = errors.New("data vchan hello")
+
 // Link is a data vchan after its hello.
 type Link struct {
 	conn  net.Conn
@@ -51,7 +54,7 @@ func Open(ctx context.Context, conn net.Conn) (*Link, error) {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("data vchan hello: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrHello, err)
 	}
 	return l, nil
 }
