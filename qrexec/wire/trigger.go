@@ -74,9 +74,9 @@ func ParseTrigger(t Type, body []byte) (Trigger, error) {
 	var tr Trigger
 	switch {
 	case t == TriggerService && len(body) == trigger2Len:
-		tr.Ident = Ident(body[2*NameLen:])
+		tr.Ident = Ident(body[NameLen+nameLen2:])
 		tr.Service = sanitise(field(body[:NameLen]), "+")
-		tr.Target = sanitise(field(body[NameLen:2*NameLen]), "@:")
+		tr.Target = sanitise(field(body[NameLen:NameLen+nameLen2]), "@:")
 		return tr.checked(tr.checkName())
 	case t == TriggerService3 && len(body) > trigger3Len && len(body)-trigger3Len <= MaxServiceName:
 		tr.Ident = Ident(body[NameLen:trigger3Len])
@@ -134,9 +134,12 @@ func AppendTrigger(dst []byte, version uint32, tr Trigger) ([]byte, error) {
 		if len(tr.Service) >= NameLen {
 			return nil, fmt.Errorf("%w: service name of %d bytes, version 2 has room for %d", ErrRequest, len(tr.Service), NameLen-1)
 		}
+		if len(tr.Target) >= nameLen2 {
+			return nil, fmt.Errorf("%w: target of %d bytes, version 2 has room for %d", ErrRequest, len(tr.Target), nameLen2-1)
+		}
 		t = TriggerService
-		body = padded(padded(body, tr.Service), tr.Target)
-		body = append(body, tr.Ident[:]...)
+		body = padded(body, tr.Service)
+		body = append(padded(body, tr.Target)[:NameLen+nameLen2], tr.Ident[:]...)
 		return Append(dst, t, body), nil
 	case version == 3:
 		t = TriggerService3
@@ -179,13 +182,13 @@ func (l LocalTrigger) AppendFor(dst []byte, version uint32, id Ident) ([]byte, e
 		return Append(dst, TriggerService4, l.body), nil
 	case version == 3:
 		return Append(dst, TriggerService3, l.body[NameLen:]), nil
-	case len(name) > NameLen:
-		return nil, fmt.Errorf("%w: service name of %d bytes, version 2 has room for %d", ErrRequest, len(name), NameLen)
+	case len(name) > NameLen || len(field(target)) >= nameLen2:
+		return nil, fmt.Errorf("%w: names of %d and %d bytes do not fit version 2", ErrRequest, len(name), len(field(target)))
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(TriggerService))
 	dst = binary.LittleEndian.AppendUint32(dst, trigger2Len)
 	dst = padded(dst, cString(name))
-	dst = append(dst, target...)
+	dst = append(dst, target[:nameLen2]...)
 	return append(dst, id[:]...), nil
 }
 

@@ -51,10 +51,11 @@ func (t Type) String() string {
 const (
 	HeaderLen = 8 // type and length
 	IdentLen  = 32
-	NameLen   = 64 // target_domain, source_domain and the old service_name field
+	NameLen   = 64 // target_domain, source_domain and version 2's service_name
+	nameLen2  = 32 // version 2's target_domain
 
 	execLen     = 8
-	trigger2Len = NameLen + NameLen + IdentLen
+	trigger2Len = NameLen + nameLen2 + IdentLen
 	trigger3Len = NameLen + IdentLen
 	trigger4Len = NameLen + NameLen + IdentLen
 

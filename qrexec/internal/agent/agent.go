@@ -29,6 +29,9 @@ const dom0 qube.DomID = 0
 // retryDelay is between attempts to offer the control port.
 const retryDelay = 200 * time.Millisecond
 
+// awayLimit is how long a local program's request waits for dom0 to be there.
+const awayLimit = 10 * time.Second
+
 // maxCallers bounds the local programs served at once.
 const maxCallers = 512
 
@@ -51,7 +54,8 @@ type Agent struct {
 	ctx context.Context // of Run; services live as long, whatever becomes of a session
 
 	mu       sync.Mutex
-	current  *session // nil while dom0 is away
+	current  *session      // nil while dom0 is away
+	back     chan struct{} // closed when dom0 comes; nil unless somebody waits
 	nextID   uint64
 	callers  map[wire.Ident]*caller
 	services map[*stdio]struct{}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,12 +78,26 @@ func (a *Agent) call(conn net.Conn) error {
 	return nil
 }
 
-// register gives a caller its ident under the current session.
+// register gives a caller its ident under the current session, waiting for one.
 func (a *Agent) register(c *caller) (wire.Ident, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, awayLimit)
+	defer cancel()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.current == nil {
-		return wire.Ident{}, fmt.Errorf("dom0 is not connected")
+	for a.current == nil {
+		if a.back == nil {
+			a.back = make(chan struct{})
+		}
+		back := a.back
+		a.mu.Unlock()
+		select {
+		case <-back:
+		case <-ctx.Done():
+		}
+		a.mu.Lock()
+		if ctx.Err() != nil {
+			return wire.Ident{}, errors.New("dom0 is not connected")
+		}
 	}
 	c.s = a.current
 	id, err := wire.MakeIdent(fmt.Sprintf("SOCKET%d", a.nextID))

@@ -39,6 +39,10 @@ func (a *Agent) serve(ctx context.Context, conn vchan.Conn) error {
 	a.cfg.Log.Info("dom0 connected", "version", s.version)
 	a.mu.Lock()
 	a.current = s
+	if a.back != nil {
+		close(a.back)
+		a.back = nil
+	}
 	a.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.cancel(s.read()) })

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"qubist/qrexec/internal/msg"
 	"qubist/qrexec/wire"
@@ -30,6 +33,7 @@ type Caller struct {
 func (l *Link) Call(ctx context.Context, c Caller) (code int, err error) {
 	release := msg.Bound(ctx, l.conn)
 	defer release()
+	l.firstInput(c)
 	inDone := make(chan struct{})
 	go func() { defer close(inDone); l.input(c) }()
 	code, err = l.output(c)
@@ -51,8 +55,9 @@ func interrupt(r io.Reader) bool {
 	return ok && d.SetReadDeadline(time.Unix(1, 0)) == nil
 }
 
-// input sends the prefix and Stdin until its end or that of the call.
-func (l *Link) input(c Caller) {
+// firstInput sends what is there already, the prefix and one piece of Stdin, so that a
+// service which ends at once still gets what its caller had ready. It never waits for input.
+func (l *Link) firstInput(c Caller) {
 	buf := buffers.Get().(*[wire.HeaderLen + wire.MaxChunkV3]byte)
 	defer buffers.Put(buf)
 	for prefix := c.Prefix; len(prefix) > 0; {
@@ -62,6 +67,32 @@ func (l *Link) input(c Caller) {
 		}
 		prefix = prefix[n:]
 	}
+	if f, ok := c.Stdin.(*os.File); ok && readable(f) {
+		if n, _ := f.Read(buf[wire.HeaderLen : wire.HeaderLen+l.chunk]); n > 0 {
+			l.sendInput(buf[:], n)
+		}
+	}
+}
+
+// readable says whether a Read of f would return data now.
+func readable(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ready := false
+	raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		ready = err == nil && n == 1 && p[0].Revents&unix.POLLIN != 0
+	})
+	return ready
+}
+
+// input sends Stdin until its end or that of the call.
+func (l *Link) input(c Caller) {
+	buf := buffers.Get().(*[wire.HeaderLen + wire.MaxChunkV3]byte)
+	defer buffers.Put(buf)
 	for c.Stdin != nil {
 		n, err := c.Stdin.Read(buf[wire.HeaderLen : wire.HeaderLen+l.chunk])
 		if n > 0 && !l.sendInput(buf[:], n) {
