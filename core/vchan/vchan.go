@@ -9,7 +9,9 @@ package vchan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"time"
 
 	"qubist/core/qube"
 )
@@ -32,14 +34,15 @@ var (
 	ErrDenied = errors.New("vchan: connection not granted")
 	// ErrGone: the server domain does not run any more; waiting would be in vain.
 	ErrGone = errors.New("vchan: domain is gone")
-	// ErrClosed: the local end was closed.
-	ErrClosed = errors.New("vchan: closed")
+	// ErrClosed: the local end was closed. It is also a net.ErrClosed.
+	ErrClosed = fmt.Errorf("vchan: %w", net.ErrClosed)
 )
 
 // Conn is one connected vchan. Read returns io.EOF once the peer closed and everything it
 // sent was read. There is no half close. Close flushes what was written, for at most the
-// driver's close limit, and releases the port; it may be called twice. Deadlines work as
-// for net.Conn. Addresses are for logs only.
+// driver's close limit, and releases the port; it may be called twice. Read and Write after
+// it return ErrClosed; Write to a peer that is gone fails. Deadlines work as for net.Conn
+// (os.ErrDeadlineExceeded). Addresses are for logs only.
 type Conn = net.Conn
 
 // Listener offers one port to one client domain and accepts one peer in its life.
@@ -64,3 +67,15 @@ type Driver interface {
 	// waited for until ctx ends (its error is returned); ErrDenied and ErrGone are final.
 	Dial(ctx context.Context, server qube.DomID, port Port) (Conn, error)
 }
+
+// Granter is an optional ability of a Driver: transports through which a domain may dial
+// another one only with dom0's leave have it, the others need no leave. Callers in dom0
+// use type assertion on their Driver.
+type Granter interface {
+	// Grant lets vm dial (server, vm, port) once within the next GrantLife. It returns
+	// when the grant is in force, ErrGone if vm does not run.
+	Grant(ctx context.Context, vm, server qube.DomID, port Port) error
+}
+
+// GrantLife is how long a grant waits to be used.
+const GrantLife = 120 * time.Second
