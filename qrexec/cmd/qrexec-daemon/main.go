@@ -17,10 +17,10 @@ import (
 	"qubist/core/adminclient"
 	"qubist/core/paths"
 	"qubist/core/qube"
+	"qubist/core/vchan/open"
 	"qubist/qrexec/internal/daemon"
 	"qubist/qrexec/internal/getopt"
 	"qubist/qrexec/internal/proc"
-	"qubist/qrexec/internal/transport"
 	"qubist/qrexec/wire"
 )
 
@@ -92,7 +92,7 @@ func config(o options, rest []string) (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, err
 	}
-	driver, err := transport.Dom0(p)
+	driver, err := open.Dom0(p, os.Getenv)
 	if err != nil {
 		return daemon.Config{}, err
 	}
