@@ -315,7 +315,11 @@ func (v Overview) stateText(p Paint) string {
 	case v.Busy.Doing != "":
 		return v.Busy.Doing + p.elapsed(v.Busy.Since, ", ")
 	case q.Phase.Active() && !q.Since.IsZero() && p.Now.After(q.Since) && p.Now.Sub(q.Since) < 100*365*24*time.Hour:
-		return fmt.Sprintf("%s for %s", q.Phase, widget.Span(p.Now.Sub(q.Since)))
+		joint := " for "
+		if q.Phase != state.Running {
+			joint = ", up " // it is not the present state that has lasted so long
+		}
+		return string(q.Phase) + joint + widget.Span(p.Now.Sub(q.Since))
 	}
 	return string(q.Phase)
 }
