@@ -209,3 +209,36 @@ func TestNotATerminal(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// qubesd builds the real daemon beside the console; the demonstration and a true Admin API
+// need it.
+func qubesd(t *testing.T) {
+	t.Helper()
+	build := exec.Command("go", "build", "-tags", "libvirt_dlopen", "-o", filepath.Join(filepath.Dir(binary), "qubesd"), "qubist/core/cmd/qubesd")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Skipf("qubesd, which needs a C compiler, cannot be built here: %s", out)
+	}
+}
+
+// The console against the real qubesd: the demonstration fills, a qube starts and is shut
+// down by keys, and at the end nothing is left.
+func TestDemo(t *testing.T) {
+	qubesd(t)
+	tmp := t.TempDir()
+	c := exec.Command(binary, "--demo")
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+tmp)
+	r := uitest.Run(t, 120, 40, c)
+	r.See("● live", "5 of 14 running", "TCG")
+	r.Press("/", "name:vault", "enter", "s")
+	r.See("started vault", "6 of 14 running")
+	r.Press("S")
+	r.See("shut down vault", "5 of 14 running")
+	r.Press("d", "enter")
+	r.See("removed vault", "5 of 13 running")
+	r.Press("esc", "n", "music", "enter")
+	r.See("created music", "5 of 14 running")
+	leave(t, r, "q")
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
