@@ -8,24 +8,24 @@ import "image"
 type pattern struct {
 	runs  []int
 	slant int
-	rows  [borderSize]bool // from the outer edge inwards
+	rows  [borderSize]bool // from the outer edge inwards; the outermost stays plain
 }
 
 var (
 	middle = [borderSize]bool{1: true}
-	all    = [borderSize]bool{true, true, true}
+	inner  = [borderSize]bool{1: true, 2: true}
 )
 
 // patterns belong to the labels 1 to 8; others take them in turn.
 var patterns = [...]pattern{
-	{},                                       // red: plain
-	{runs: []int{10, 6}, rows: middle},       // orange: dashes
-	{runs: []int{2, 4}, rows: middle},        // yellow: dots
-	{runs: []int{4, 4}, slant: 2, rows: all}, // green: stripes
-	{runs: []int{10, 4, 2, 4}, rows: middle}, // gray: dash, dot
-	{runs: []int{1, 0}, rows: middle},        // blue: a line
-	{runs: []int{3, 13}, rows: all},          // purple: ticks
-	{runs: []int{28, 8}, rows: middle},       // black: long dashes
+	{},                                 // red: plain
+	{runs: []int{10, 6}, rows: middle}, // orange: dashes
+	{runs: []int{2, 4}, rows: middle},  // yellow: dots
+	{runs: []int{4, 4}, slant: 2, rows: inner}, // green: stripes
+	{runs: []int{10, 4, 2, 4}, rows: middle},   // gray: dash, dot
+	{runs: []int{1, 0}, rows: middle},          // blue: a line
+	{runs: []int{3, 13}, rows: inner},          // purple: ticks
+	{runs: []int{28, 8}, rows: middle},         // black: long dashes
 }
 
 // Pattern lists the rectangles of the accent colour in a frame of the given size.
