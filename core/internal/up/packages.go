@@ -1,0 +1,89 @@
+package up
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// runPackages are the Debian packages that building and running need.
+var runPackages = []string{
+	"gcc", "libc6-dev", // cgo of the libvirt driver
+	"libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86", "qemu-utils",
+	"mmdebstrap", "e2fsprogs", "binutils", // the template image
+	"xvfb", "xterm", "x11-xserver-utils", // a display where there is none; the question's own terminal
+}
+
+// testPackages are what the tests need beyond runPackages.
+var testPackages = []string{
+	"xserver-xorg-core", "xserver-xorg-video-dummy", "x11-utils", "x11-apps", "xdotool", "openbox", "imagemagick", "tmux", "procps",
+}
+
+// Setup installs the missing packages. It asks for root's rights (sudo) only when something
+// is missing, and does nothing, quickly, when all is there.
+func (e *Env) Setup(ctx context.Context, tests bool) error {
+	want := runPackages
+	if tests {
+		want = append(append([]string{}, runPackages...), testPackages...)
+	}
+	if _, err := os.Stat("/etc/debian_version"); err != nil {
+		return &Hint{fmt.Errorf("this is not a Debian machine (no /etc/debian_version)"),
+			"install the equivalents of these packages and run again with --no-setup: " + strings.Join(want, " ")}
+	}
+	missing := e.missing(ctx, want)
+	if len(missing) == 0 {
+		return nil
+	}
+	e.Say("installing %d missing packages: %s", len(missing), strings.Join(missing, " "))
+	apt := []string{"apt-get"}
+	if os.Geteuid() != 0 {
+		if _, err := exec.LookPath("sudo"); err != nil {
+			return &Hint{fmt.Errorf("installing packages needs root, and sudo is not here"),
+				"as root: apt-get install --no-install-recommends " + strings.Join(missing, " ")}
+		}
+		e.Say("sudo may ask for your password now: only this step needs it")
+		apt = []string{"sudo", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}
+	}
+	install := append(append([]string{}, apt[1:]...), append([]string{"install", "-y", "-q", "--no-install-recommends"}, missing...)...)
+	if err := e.stream(ctx, apt[0], append(append([]string{}, apt[1:]...), "update", "-q")...); err != nil {
+		return &Hint{fmt.Errorf("refreshing the package lists: %w", err), "check the network and /etc/apt/sources.list, then run again"}
+	}
+	if err := e.stream(ctx, apt[0], install...); err != nil {
+		return &Hint{fmt.Errorf("installing packages: %w", err),
+			"see apt's message above; if another apt is running wait for it; without network install them by hand: " + strings.Join(missing, " ")}
+	}
+	if left := e.missing(ctx, want); len(left) > 0 {
+		return &Hint{fmt.Errorf("apt finished, but these are still not installed: %s", strings.Join(left, " ")), "apt-get install -f"}
+	}
+	e.Say("packages installed")
+	return nil
+}
+
+// missing asks dpkg which of want are not fully installed.
+func (e *Env) missing(ctx context.Context, want []string) []string {
+	// dpkg-query fails when it does not know one of the names, and still lists the others.
+	out, _ := e.Run(ctx, "dpkg-query", append([]string{"-W", "-f=${Package} ${db:Status-Status}\n"}, want...)...)
+	have := map[string]bool{}
+	for _, line := range strings.Split(out, "\n") {
+		if name, status, ok := strings.Cut(line, " "); ok && status == "installed" {
+			have[name] = true
+		}
+	}
+	var missing []string
+	for _, p := range want {
+		if !have[p] {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// stream runs a program that may take minutes, with its output shown as it comes.
+func (e *Env) stream(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, e.Out, e.Out
+	return cmd.Run()
+}
