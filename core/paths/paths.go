@@ -94,6 +94,9 @@ func (p Paths) PolicyDir() string { return filepath.Join(p.Etc, "policy.d") }
 // RuntimePolicyDir overrides files of the same name in PolicyDir.
 func (p Paths) RuntimePolicyDir() string { return filepath.Join(p.Run, "policy.d") }
 
+// LegacyPolicyDir is what the policy directive !compat-4.0 reads.
+func (p Paths) LegacyPolicyDir() string { return filepath.Join(p.Etc, "qubes-rpc", "policy") }
+
 // RPCDirs are searched for dom0's qrexec services, in this order.
 func (p Paths) RPCDirs() []string {
 	return []string{filepath.Join(p.Run, "qubes-rpc"), filepath.Join(p.Etc, "qubes-rpc")}

@@ -150,12 +150,20 @@ func (v Verdict) Choose(target string) Verdict {
 	return v
 }
 
-// ChooseRequested is Choose with the request's own target, for assume_yes_for_ask: the
-// target is resolved as a rule allow would and need not be among the offered ones.
+// ChooseRequested is Choose with the request's own target, for assume_yes_for_ask. A
+// request for @default or for a target that was not offered is denied.
 func (v Verdict) ChooseRequested() Verdict {
 	if v.Action != Ask {
 		return v.deny(ReasonNotOffered, true)
 	}
-	v.Targets, v.DefaultTarget = nil, ""
-	return v.allow()
+	target := v.VerifiedTarget
+	switch target {
+	case dispVMToken:
+		target = dispVMPrefix + defaultDispVMName(&v.source)
+	case adminName:
+		target = dom0Name
+	case defaultToken:
+		return v.deny(ReasonNoTarget, true)
+	}
+	return v.Choose(target)
 }

@@ -33,6 +33,10 @@ func Run(log io.Writer) error {
 	if err := loadModules("/modules"); err != nil {
 		return err
 	}
+	var buttons []*os.File
+	if o.Service { // from here on a press is remembered
+		buttons = openButtons("/dev/input", say)
+	}
 	if err := waitFor(o.Root, diskWait); err != nil {
 		return fmt.Errorf("root device: %w", err)
 	}
@@ -54,7 +58,7 @@ func Run(log io.Writer) error {
 		say("no swap: %v", err)
 	}
 	if o.Service {
-		return serve(o, say)
+		return serve(o, buttons, say)
 	}
 	err = unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=" + os.Getenv("PATH"), "TERM=linux"})
 	return fmt.Errorf("starting systemd: %w", err)

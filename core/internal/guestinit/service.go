@@ -28,7 +28,7 @@ func agents(o Options) []program {
 const stopGrace = 3 * time.Second
 
 // serve is the life of PID 1 in a service VM: it returns only when it cannot start.
-func serve(o Options, say func(string, ...any)) error {
+func serve(o Options, buttons []*os.File, say func(string, ...any)) error {
 	if err := serviceMounts(); err != nil {
 		return err
 	}
@@ -37,7 +37,9 @@ func serve(o Options, say func(string, ...any)) error {
 	}
 	s := newSupervisor(agents(o), say)
 	end := make(chan int, 8) // reboot(2) command that ends the VM
-	watchPower(end, say)
+	for _, f := range buttons {
+		go watchPower(f, end)
+	}
 	sig := make(chan os.Signal, 16)
 	signal.Notify(sig, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2, syscall.SIGCHLD)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // ctrl-alt-del comes as SIGINT
@@ -125,32 +127,36 @@ func powerPressed(b []byte) bool {
 	return false
 }
 
-// watchPower asks for the end when the ACPI power button is pressed. Its goroutines end
-// with the VM.
-func watchPower(end chan<- int, say func(string, ...any)) {
-	devices, _ := filepath.Glob("/dev/input/event*")
-	if len(devices) == 0 {
-		say("no power button: only an agent or dom0 can stop this VM")
-	}
-	for _, d := range devices {
-		f, err := os.Open(d)
+// openButtons opens the input devices, one of which is the ACPI power button.
+func openButtons(dir string, say func(string, ...any)) []*os.File {
+	var out []*os.File
+	names, _ := filepath.Glob(filepath.Join(dir, "event*"))
+	for _, n := range names {
+		f, err := os.Open(n)
 		if err != nil {
 			say("power button: %v", err)
 			continue
 		}
-		go func() {
-			defer f.Close()
-			buf := make([]byte, 64*inputEventSize)
-			for {
-				n, err := f.Read(buf)
-				if err != nil {
-					return
-				}
-				if powerPressed(buf[:n]) {
-					end <- unix.LINUX_REBOOT_CMD_POWER_OFF
-				}
-			}
-		}()
+		out = append(out, f)
+	}
+	if len(out) == 0 {
+		say("no power button: only a call or dom0's force stops this VM")
+	}
+	return out
+}
+
+// watchPower asks for the end when the power button is pressed. It ends with the VM.
+func watchPower(f *os.File, end chan<- int) {
+	defer f.Close()
+	buf := make([]byte, 64*inputEventSize)
+	for {
+		n, err := f.Read(buf)
+		if err != nil {
+			return
+		}
+		if powerPressed(buf[:n]) {
+			end <- unix.LINUX_REBOOT_CMD_POWER_OFF
+		}
 	}
 }
 

@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("hypervisor: no such domain")
 	// ErrExists: a domain of that name is already active.
 	ErrExists = errors.New("hypervisor: domain exists")
+	// ErrUnavailable: the hypervisor's service cannot be reached; it may come back.
+	ErrUnavailable = errors.New("hypervisor: not reachable")
 )
 
 // Disk is one block device of a domain.
@@ -24,6 +26,9 @@ type Disk struct {
 	Path     string // absolute path of the image
 	Format   string // qcow2 or raw
 	ReadOnly bool
+	// Discardable content is worth nothing after the domain ends, so that the guest's
+	// flushes need not reach the host's disk.
+	Discardable bool
 }
 
 // Spec is everything needed to build one domain. It never carries text of a VM.

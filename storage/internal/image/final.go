@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,8 +34,8 @@ type Manifest struct {
 
 // FileInfo describes one file of a set.
 type FileInfo struct {
-	Size   int64  `json:"size"` // bytes, holes included
-	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`   // bytes, holes included
+	Digest string `json:"digest"` // see sparse.Digest
 }
 
 // ReadManifest reads the manifest of the set in dir.
@@ -64,7 +63,7 @@ func Verify(dir string) error {
 			return err
 		}
 		if got != m.Files[n] {
-			return fmt.Errorf("%s is not what the manifest says: size %d, SHA-256 %s", n, got.Size, got.SHA256)
+			return fmt.Errorf("%s is not what the manifest says: size %d, %s", n, got.Size, got.Digest)
 		}
 	}
 	return nil
@@ -216,15 +215,6 @@ func (b *Builder) manifest(dir string, info baseInfo, nodes []node) error {
 }
 
 func fileInfo(path string) (FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return FileInfo{}, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err != nil {
-		return FileInfo{}, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return FileInfo{n, hex.EncodeToString(h.Sum(nil))}, nil
+	digest, size, err := sparse.Digest(path)
+	return FileInfo{size, digest}, err
 }

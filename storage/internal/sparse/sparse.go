@@ -5,6 +5,9 @@ package sparse
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -181,4 +184,43 @@ func Replace(from, to string) error {
 		return err
 	}
 	return Sync(filepath.Dir(to))
+}
+
+// Digest is a checksum of a file with holes that reads only its data: "sha256-sparse:" and
+// the SHA-256 over each 64 KiB block that is not all zero, preceded by its offset as 8
+// bytes little endian, and last the size in the same form.
+func Digest(path string) (digest string, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	size = info.Size()
+	h := sha256.New()
+	buf := make([]byte, zeroBlock)
+	for pos := int64(0); pos < size; {
+		data, err := f.Seek(pos, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		pos = data / zeroBlock * zeroBlock
+		b := buf[:min(size-pos, zeroBlock)]
+		if _, err := f.ReadAt(b, pos); err != nil {
+			return "", 0, fmt.Errorf("reading %s: %w", path, err)
+		}
+		if !zero(b) {
+			h.Write(binary.LittleEndian.AppendUint64(nil, uint64(pos)))
+			h.Write(b)
+		}
+		pos += int64(len(b))
+	}
+	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(size)))
+	return "sha256-sparse:" + hex.EncodeToString(h.Sum(nil)), size, nil
 }

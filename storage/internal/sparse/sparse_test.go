@@ -37,6 +37,11 @@ func TestCopyKeepsHoles(t *testing.T) {
 	if !bytes.Equal(a, b) {
 		t.Error("content differs")
 	}
+	d1, _, err1 := sparse.Digest(src)
+	d2, size, err2 := sparse.Digest(dst)
+	if d1 != d2 || size != 64<<20 || err1 != nil || err2 != nil {
+		t.Errorf("digests %s %s, size %d, %v, %v", d1, d2, size, err1, err2)
+	}
 	if n, err := sparse.Usage(dst); err != nil || n > 1<<20 {
 		t.Errorf("copy occupies %d bytes (%v), want a sparse file", n, err)
 	}
@@ -99,5 +104,42 @@ func TestWrite(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A digest tells content apart, not the way it is stored.
+func TestDigest(t *testing.T) {
+	dir := t.TempDir()
+	digest := func(name string, size int64, writes map[int64]string) string {
+		t.Helper()
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		f.Truncate(size)
+		for off, s := range writes {
+			if _, err := f.WriteAt([]byte(s), off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d, _, err := sparse.Digest(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	base := digest("base", 1<<20, map[int64]string{200000: "x"})
+	if got := digest("zeros", 1<<20, map[int64]string{200000: "x", 0: string(make([]byte, 150000))}); got != base {
+		t.Error("written zeros count")
+	}
+	for name, got := range map[string]string{
+		"moved":  digest("moved", 1<<20, map[int64]string{200000 + 65536: "x"}),
+		"longer": digest("longer", 1<<20+1, map[int64]string{200000: "x"}),
+		"empty":  digest("empty", 1<<20, nil),
+	} {
+		if got == base {
+			t.Errorf("%s: same digest", name)
+		}
 	}
 }

@@ -1,0 +1,123 @@
+// Command qubist is the console: the whole system on one screen, a client of the Admin API.
+// It owns nothing; when it ends, qubes and tasks go on.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"qubist/core/adminclient"
+	"qubist/core/paths"
+	"qubist/ui/internal/app"
+	"qubist/ui/internal/live"
+)
+
+type flags struct {
+	root, socket string
+	readOnly     bool
+	noQuestions  bool
+}
+
+func main() {
+	var f flags
+	flag.StringVar(&f.root, "root", "", "instance `directory` (default $QUBIST_ROOT, else the system's)")
+	flag.StringVar(&f.socket, "socket", "", "Admin API socket `path` (default the instance's)")
+	flag.BoolVar(&f.readOnly, "read-only", false, "look, but change nothing")
+	flag.BoolVar(&f.noQuestions, "no-questions", false, "do not lend this terminal to waiting questions")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, f); err != nil {
+		fmt.Fprintln(os.Stderr, "qubist:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f flags) error {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if !term.IsTerminal(int(os.Stdout.Fd())) {
+		return errors.New("standard output is not a terminal; for scripts there are the qvm- commands")
+	}
+	p, err := paths.New(f.root)
+	if err != nil {
+		return err
+	}
+	if f.socket == "" {
+		f.socket = p.QubesdSocket()
+	}
+	log, closeLog := openLog(p.Log)
+	defer closeLog()
+
+	ctx, cancel := context.WithCancel(ctx)
+	client := adminclient.New(f.socket)
+	picture := adminclient.Watch(ctx, client, log)
+	defer picture.Wait()
+	defer cancel()
+	o := app.Options{
+		Source:   live.NewSource(client, picture),
+		Backend:  live.Backend{Client: client, Root: f.root},
+		Instance: instance(f.root), Socket: f.socket, Root: f.root, Home: home(),
+		ReadOnly: f.readOnly, Log: log,
+	}
+	if !f.noQuestions {
+		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
+	}
+	return app.Run(ctx, o, os.Stdout)
+}
+
+// attach is the question's front end on this terminal.
+func attach(ctx context.Context, root string) (*exec.Cmd, error) {
+	bin, err := live.Beside("qrexec-policy-agent")
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--attach"}
+	if root != "" {
+		args = append(args, "--root", root)
+	}
+	return exec.CommandContext(ctx, bin, args...), nil
+}
+
+// instance is the word for the header: the root's last element, or dom0 for the system's own.
+func instance(root string) string {
+	if root == "" {
+		root = os.Getenv(paths.Default)
+	}
+	if root == "" {
+		return "dom0"
+	}
+	return filepath.Base(root)
+}
+
+func home() string {
+	if h, err := os.UserHomeDir(); err == nil {
+		return h
+	}
+	return os.TempDir()
+}
+
+// openLog appends to qubist.log in dir. A console without a log is better than none, so a
+// failure is not an error; nothing is ever logged to the terminal.
+func openLog(dir string) (*slog.Logger, func()) {
+	none := func() {}
+	if os.MkdirAll(dir, 0o700) != nil {
+		return slog.New(slog.DiscardHandler), none
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "qubist.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return slog.New(slog.DiscardHandler), none
+	}
+	return slog.New(slog.NewTextHandler(f, nil)), func() { _ = f.Close() }
+}

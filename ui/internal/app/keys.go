@@ -1,0 +1,358 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+
+	tea "charm.land/bubbletea/v2"
+
+	"qubist/ui/internal/action"
+	"qubist/ui/internal/state"
+	"qubist/ui/internal/view"
+)
+
+// binding is one thing a key does on the present screen. The help, the key line and the
+// dispatch all read the same list, so none can promise what another does not do.
+type binding struct {
+	keys  []string
+	shown string // how the help writes the keys; "" means keys[0]
+	word  string // for the key line; "" leaves it out of there
+	help  string
+	topic string
+	why   string // a sentence when it is not possible now
+	act   action.Action
+	do    func() tea.Cmd
+}
+
+const (
+	topicQube  = "This qube, or the marked ones"
+	topicOther = "More"
+	topicMove  = "Moving and choosing"
+	topicAll   = "Everywhere"
+)
+
+// key routes a key press: an open question, form or line takes it first.
+func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
+	key := msg.String()
+	switch {
+	case key == "ctrl+c":
+		return tea.Quit
+	case m.tooSmall():
+		if key == "q" {
+			return tea.Quit
+		}
+		return nil
+	case m.plan != nil:
+		return m.planKey(key)
+	case m.form != nil:
+		return m.formKey(key, msg.Text)
+	case m.input != nil:
+		return m.inputKey(key, msg.Text)
+	case m.help != nil:
+		return m.helpKey(key)
+	case m.copying:
+		return m.copyKey(key)
+	}
+	for _, b := range m.bindings() {
+		if !slices.Contains(b.keys, key) {
+			continue
+		}
+		if b.why != "" {
+			return m.warn(b.why)
+		}
+		return b.do()
+	}
+	return nil
+}
+
+func (m *Model) paste(text string) {
+	switch {
+	case m.input != nil:
+		m.input.editor.Insert(text)
+		m.inputChanged()
+	case m.form != nil:
+		m.form.insert(text)
+	}
+}
+
+func (m *Model) tooSmall() bool { return m.width < view.MinWidth || m.height < view.MinHeight }
+
+// bindings are the keys of the present screen, most important first.
+func (m *Model) bindings() []binding {
+	var out []binding
+	switch m.screen {
+	case home:
+		out = append(m.homeKeys(), m.actionKeys()...)
+		out = append(out, m.listKeys(&m.table)...)
+	case detail:
+		out = append(m.detailKeys(), m.actionKeys()...)
+		out = append(out, m.listKeys(itemMover{m})...)
+	case journal:
+		out = append(m.journalKeys(), m.listKeys(noteMover{m})...)
+	}
+	return append(out, m.commonKeys()...)
+}
+
+func (m *Model) homeKeys() []binding {
+	_, ok := m.table.Current()
+	none := ""
+	if !ok {
+		none = "There is no qube here."
+	}
+	return []binding{
+		{keys: []string{"enter", "right", "l"}, shown: "enter", word: "open", help: "show the qube's properties, features and tags", topic: topicMove, why: none, do: m.openDetail},
+		{keys: []string{"space"}, word: "mark", help: "mark the qube; actions then apply to all marked ones", topic: topicMove, why: none, do: func() tea.Cmd { m.table.Mark(); m.table.Move(1); return nil }},
+		{keys: []string{"*"}, help: "mark all that are shown, or none", topic: topicMove, why: none, do: func() tea.Cmd { m.table.MarkAll(); return nil }},
+		{keys: []string{"/"}, word: "filter", help: "filter: words, label: state: class: template: netvm: tag: mem> cpu>, !not, /regex/", topic: topicMove, do: m.openFilter},
+		{keys: []string{"o"}, help: "sort by the next column", topic: topicMove, do: func() tea.Cmd { m.table.NextSort(1); return m.rearrange() }},
+		{keys: []string{"O"}, help: "sort the other way round", topic: topicMove, do: func() tea.Cmd { m.table.Reverse = !m.table.Reverse; return m.rearrange() }},
+		{keys: []string{"n"}, help: "create a qube", topic: topicOther, why: m.env().Changes(), do: m.openForm},
+		{keys: []string{"esc"}, help: "put away the message, then the marks, then the filter", topic: topicMove, do: m.escape},
+		{keys: []string{"q"}, help: "leave the console; qubes keep running", topic: topicAll, do: func() tea.Cmd { return tea.Quit }},
+	}
+}
+
+// escape leads out one step.
+func (m *Model) escape() tea.Cmd {
+	switch n, ok := m.log.Last(); {
+	case ok && !m.hushed && n.Grade >= state.Warn:
+		m.hushed = true
+	case m.table.Marks() > 0:
+		m.table.ClearMarks()
+	case !m.table.Filter.Empty():
+		m.table.Filter = state.Filter{}
+		return m.rearrange()
+	default:
+		m.hushed = true
+	}
+	return nil
+}
+
+func (m *Model) rearrange() tea.Cmd {
+	m.table.Arrange(m.sys)
+	return nil
+}
+
+// actionKeys are the actions on the targets, each with the reason when none can have it.
+func (m *Model) actionKeys() []binding {
+	targets := m.targets()
+	e := m.env()
+	var out []binding
+	for _, a := range action.Actions {
+		out = append(out, binding{
+			keys: []string{a.Key}, word: a.Title, help: a.Help, topic: topicQube, act: a,
+			why: whyNone(targets, func(q state.Qube) string { return a.Why(e, q) }),
+			do:  func() tea.Cmd { return m.act(a, m.targets()) },
+		})
+	}
+	return append(out,
+		binding{keys: []string{"r"}, word: "run…", help: "run a command; a halted qube is started", topic: topicQube,
+			why: whyNone(targets, func(q state.Qube) string { return action.RunWhy(e, q) }), do: m.openRun},
+		binding{keys: []string{"D"}, help: "run a command in a fresh disposable", topic: topicQube,
+			why: whyNone(targets, func(q state.Qube) string { _, why := action.DisposableTemplate(e, q); return why }), do: m.openDisposable},
+	)
+}
+
+// whyNone is "" when at least one target can, else the first reason.
+func whyNone(targets []state.Qube, why func(state.Qube) string) string {
+	first := "There is no qube here."
+	for i, q := range targets {
+		w := why(q)
+		if w == "" {
+			return ""
+		}
+		if i == 0 {
+			first = w
+		}
+	}
+	return first
+}
+
+// mover is a list with a cursor.
+type mover interface {
+	Move(n int)
+}
+
+func (m *Model) listKeys(l mover) []binding {
+	page := max(m.bodyHeight()-2, 1)
+	move := func(n int) func() tea.Cmd { return func() tea.Cmd { l.Move(n); return nil } }
+	return []binding{
+		{keys: []string{"j", "down", "ctrl+n"}, shown: "j ↓", help: "down", topic: topicMove, do: move(1)},
+		{keys: []string{"k", "up", "ctrl+p"}, shown: "k ↑", help: "up", topic: topicMove, do: move(-1)},
+		{keys: []string{"ctrl+d", "pgdown", "ctrl+f"}, shown: "ctrl+d pgdn", help: "a page down", topic: topicMove, do: move(page)},
+		{keys: []string{"ctrl+u", "pgup", "ctrl+b"}, shown: "ctrl+u pgup", help: "a page up", topic: topicMove, do: move(-page)},
+		{keys: []string{"g", "home"}, shown: "g home", help: "to the first", topic: topicMove, do: move(-1 << 30)},
+		{keys: []string{"G", "end"}, shown: "G end", help: "to the last", topic: topicMove, do: move(1 << 30)},
+	}
+}
+
+// itemMover moves over a qube's details, past headings.
+type itemMover struct{ m *Model }
+
+func (v itemMover) Move(n int) {
+	d, items := &v.m.detail, v.m.detailItems()
+	step := 1
+	if n < 0 {
+		step = -1
+	}
+	at := max(min(d.at+n, len(items)-1), 0)
+	for at >= 0 && at < len(items) && items[at].Heading {
+		at += step
+	}
+	if at >= 0 && at < len(items) {
+		d.at = at
+	} else if len(items) > 1 && n < 0 {
+		d.at = 1
+	}
+}
+
+// noteMover moves over the messages, newest first.
+type noteMover struct{ m *Model }
+
+func (v noteMover) Move(n int) {
+	v.m.journal.at = max(min(v.m.journal.at+n, len(v.m.log.Notes)-1), 0)
+}
+
+func (m *Model) journalKeys() []binding {
+	command := ""
+	if i := len(m.log.Notes) - 1 - m.journal.at; i >= 0 {
+		command = m.log.Notes[i].Command
+	}
+	why := ""
+	if command == "" {
+		why = "This message has no command line."
+	}
+	return []binding{
+		{keys: []string{"y"}, word: "copy command", help: "copy the command line of this message", topic: topicMove, why: why, do: func() tea.Cmd { return m.copyText(command) }},
+		{keys: []string{"esc", "q", "m", "left", "h"}, shown: "esc", word: "back", help: "back", topic: topicMove, do: func() tea.Cmd { m.screen = home; return nil }},
+	}
+}
+
+func (m *Model) commonKeys() []binding {
+	out := []binding{
+		{keys: []string{":"}, word: "command", help: "every command by its name", topic: topicAll, do: m.openPalette},
+	}
+	if m.screen != journal {
+		out = append(out,
+			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: func() tea.Cmd { m.screen, m.journal = journal, listState{}; return nil }},
+			binding{keys: []string{"y"}, help: "then an action's key: copy its command line; then y: copy the last one", topic: topicAll, do: func() tea.Cmd { m.copying = true; return nil }},
+			binding{keys: []string{"c"}, help: "save a picture of the desktop", topic: topicOther, do: func() tea.Cmd { return m.screenshot("") }},
+		)
+	}
+	if m.opts.Attach != nil {
+		why := ""
+		if m.open == 0 {
+			why = "No qube asks for anything."
+		}
+		out = append(out, binding{keys: []string{"a"}, help: "answer the waiting question, in its own program", topic: topicOther, why: why, do: m.lend})
+	}
+	return append(out, binding{keys: []string{"?", "f1"}, shown: "?", word: "keys", help: "the keys that work now", topic: topicAll, do: func() tea.Cmd { m.help = &listState{}; return nil }},
+		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { return tea.ClearScreen }})
+}
+
+func (m *Model) screenshot(where string) tea.Cmd {
+	file := where
+	if file == "" {
+		file = action.ScreenshotFile(m.opts.Home, m.now)
+	}
+	return m.start(action.ScreenshotJob(m.env(), file))
+}
+
+// copyKey is the key after y.
+func (m *Model) copyKey(key string) tea.Cmd {
+	m.copying = false
+	if key == "y" {
+		if last := m.lastCommand(); last != "" {
+			return m.copyText(last)
+		}
+		return m.warn("No command has been given yet.")
+	}
+	for _, a := range action.Actions {
+		if a.Key != key {
+			continue
+		}
+		var jobs []action.Job
+		for _, q := range m.targets() {
+			jobs = append(jobs, a.Job(m.env(), q))
+		}
+		if len(jobs) > 0 {
+			return m.copy(jobs)
+		}
+	}
+	return nil
+}
+
+func (m *Model) helpKey(key string) tea.Cmd {
+	page := max(m.bodyHeight(), 1)
+	switch key {
+	case "j", "down":
+		m.help.top++
+	case "k", "up":
+		m.help.top--
+	case "pgdown", "ctrl+d", "space":
+		m.help.top += page
+	case "pgup", "ctrl+u":
+		m.help.top -= page
+	case "esc", "q", "?", "enter", "f1":
+		m.help = nil
+	}
+	return nil
+}
+
+// topics are the bindings as the help shows them.
+func (m *Model) topics() []view.Topic {
+	order := []string{topicQube, topicMove, topicOther, topicAll}
+	out := make([]view.Topic, 0, len(order))
+	for _, title := range order {
+		t := view.Topic{Title: title}
+		for _, b := range m.bindings() {
+			if b.topic != title {
+				continue
+			}
+			shown := b.shown
+			if shown == "" {
+				shown = b.keys[0]
+			}
+			t.Keys = append(t.Keys, view.HelpKey{Key: shown, Text: b.help, Why: b.why})
+		}
+		if len(t.Keys) > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// keyLine are the keys at the bottom.
+func (m *Model) keyLine() []view.Key {
+	switch {
+	case m.plan != nil, m.form != nil:
+		return nil
+	case m.input != nil:
+		return m.input.keys
+	case m.help != nil:
+		return []view.Key{{Key: "j k", Word: "scroll"}, {Key: "esc", Word: "back"}}
+	case m.copying:
+		return []view.Key{{Key: "y", Word: "last command"}, {Key: "s S K …", Word: "command of that key"}, {Key: "esc", Word: "leave"}}
+	}
+	var out []view.Key
+	for _, b := range m.bindings() {
+		if b.word != "" {
+			out = append(out, view.Key{Key: b.keys[0], Word: b.word, Off: b.why != ""})
+		}
+	}
+	return out
+}
+
+// goodbye is said after the console has left the terminal.
+func (m *Model) goodbye() string {
+	active, _ := m.sys.Counts()
+	switch {
+	case len(m.log.Tasks) > 0:
+		return fmt.Sprintf("The console has ended. %d started tasks go on in qubesd; %d qubes were running.", len(m.log.Tasks), active)
+	case !m.sys.Ever && !m.sys.Connected:
+		return ""
+	case active == 1:
+		return "The console has ended; 1 qube keeps running."
+	}
+	return fmt.Sprintf("The console has ended; %d qubes keep running.", active)
+}

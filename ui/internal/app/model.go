@@ -1,0 +1,160 @@
+// Package app is the console's root: one Bubble Tea model that routes messages to the state
+// (package state), asks package action what a key may do, and has package view draw the
+// result. Update never waits and does no I/O; whatever takes time is a tea.Cmd with a
+// deadline that returns a message. The system is known only through Source and Backend.
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os/exec"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+
+	"qubist/ui/internal/action"
+	"qubist/ui/internal/state"
+	"qubist/ui/internal/theme"
+	"qubist/ui/internal/view"
+)
+
+// Source tells what the system is like. All methods may be called from any goroutine.
+type Source interface {
+	// System is the newest picture; Changed receives after one or more changes of it.
+	System() state.System
+	Changed() <-chan struct{}
+	// Ping returns nil when the server answers at all.
+	Ping(ctx context.Context) error
+}
+
+// Questions tells how many questions of qubes wait for an answer.
+type Questions interface {
+	Open() int
+	Changed() <-chan struct{}
+}
+
+// Options are what the console is made of. Source and Backend are required.
+type Options struct {
+	Source    Source
+	Backend   action.Backend
+	Questions Questions                                // nil: not watched
+	Attach    func(context.Context) (*exec.Cmd, error) // the question's front end; nil: the terminal is not lent
+	Instance  string                                   // shown in the header
+	Socket    string                                   // shown while there is no connection
+	Root      string                                   // --root as given, for command lines
+	Home      string                                   // where pictures go
+	ReadOnly  bool
+	Clock     func() time.Time // nil: time.Now
+	Log       *slog.Logger     // nil: nothing is logged
+}
+
+// screen is what fills the body.
+type screen int
+
+const (
+	home screen = iota
+	detail
+	journal
+)
+
+// Model is the console. It is a tea.Model; New makes one.
+type Model struct {
+	opts Options
+	ctx  context.Context // ends with the program; commands derive their deadlines from it
+
+	width, height int
+	profile       colorprofile.Profile
+	dark          bool
+	theme         theme.Theme
+	now           time.Time
+
+	sys      state.System
+	table    state.Table
+	log      state.Journal
+	trend    state.Trend
+	observed time.Time // of the newest sample in trend
+	faults   map[string]string
+
+	silent    bool // the server stopped answering
+	linkSince time.Time
+	ticking   int // generation of the pending tick
+	tickAt    time.Duration
+
+	open     int // waiting questions
+	lent     time.Time
+	lentOpen int
+
+	screen  screen
+	detail  detailState
+	journal listState
+
+	help    *listState
+	plan    *plan
+	form    *form
+	input   *input
+	copying bool
+
+	hushed bool // the last note was put away
+	runs   []string
+	typed  []string
+	finds  []string
+}
+
+type listState struct{ at, top int }
+
+type detailState struct {
+	listState
+	name    string
+	ownOnly bool
+}
+
+// New gives a console that has not yet heard anything. ctx ends everything it starts.
+func New(ctx context.Context, o Options) *Model {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Model{opts: o, ctx: ctx, profile: colorprofile.TrueColor, dark: true, now: o.Clock(), table: state.NewTable(), trend: state.NewTrend(), faults: map[string]string{}}
+	m.theme = theme.New(m.profile, m.dark)
+	m.linkSince = m.now
+	return m
+}
+
+// Init starts the listening commands.
+func (m *Model) Init() tea.Cmd {
+	return tea.Batch(m.awaitSystem(), m.awaitQuestions(), m.ping(), m.tick(), tea.RequestBackgroundColor)
+}
+
+// env is what actions are judged by.
+func (m *Model) env() action.Env {
+	return action.Env{System: m.sys, ReadOnly: m.opts.ReadOnly, Root: m.opts.Root, Busy: m.log.Busy}
+}
+
+// targets are the qubes a key applies to.
+func (m *Model) targets() []state.Qube {
+	if m.screen == detail {
+		if q, ok := m.sys.Find(m.detail.name); ok {
+			return []state.Qube{q}
+		}
+		return nil
+	}
+	return m.table.Targets(m.sys)
+}
+
+func (m *Model) link() view.Link {
+	switch {
+	case m.sys.Connected && m.silent:
+		return view.Silent
+	case m.sys.Connected:
+		return view.Live
+	case m.sys.Ever:
+		return view.Lost
+	}
+	return view.Connecting
+}
+
+// stale reports whether the picture may no longer be true.
+func (m *Model) stale() bool { return m.link() != view.Live }

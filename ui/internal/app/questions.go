@@ -1,0 +1,71 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"qubist/ui/internal/action"
+	"qubist/ui/internal/state"
+)
+
+// lendPause is the least time between two loans of the terminal for the same questions, so
+// that a front end which ends at once does not flicker for ever.
+const lendPause = time.Second
+
+func (m *Model) awaitQuestions() tea.Cmd {
+	q, ctx := m.opts.Questions, m.ctx
+	if q == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		select {
+		case <-q.Changed():
+			return questionsMsg{q.Open()}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// lendIfAsked gives the terminal to the question's own program when one waits.
+func (m *Model) lendIfAsked() tea.Cmd {
+	if m.open == 0 || m.opts.Attach == nil {
+		return nil
+	}
+	if m.now.Sub(m.lent) < lendPause && m.open <= m.lentOpen {
+		m.tell(state.Note{Grade: state.Warn, What: fmt.Sprintf("Qubes wait for %d answers.", m.open), Next: "a shows the question."})
+		return nil
+	}
+	return m.lend()
+}
+
+func (m *Model) lend() tea.Cmd {
+	c, err := m.opts.Attach(m.ctx)
+	if err != nil {
+		return m.lendFailed(err)
+	}
+	m.lentOpen = m.open
+	m.opts.Log.Info("lending the terminal to the question")
+	return tea.ExecProcess(c, func(err error) tea.Msg { return lentMsg{err} })
+}
+
+func (m *Model) returned(err error) tea.Cmd {
+	m.lent = m.now
+	if m.opts.Questions != nil {
+		m.open = m.opts.Questions.Open()
+	}
+	if err != nil {
+		return m.lendFailed(err)
+	}
+	return m.lendIfAsked()
+}
+
+func (m *Model) lendFailed(err error) tea.Cmd {
+	evidence, _ := action.Explain(err)
+	m.lent, m.lentOpen = m.now, m.open
+	m.tell(state.Note{Grade: state.Bad, What: "The question could not be shown.", Evidence: evidence,
+		Next: "It is denied when its time is over. a tries again."})
+	return nil
+}
