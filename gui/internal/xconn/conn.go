@@ -228,3 +228,7 @@ func (c *Conn) Sync() error {
 	}
 	return nil
 }
+
+// Extend returns the full number of the request that the 16-bit sequence number of a
+// recent event or cookie stands for, counted from the start of the connection.
+func (c *Conn) Extend(sequence uint16) uint64 { return c.stream.extend(sequence) }

@@ -223,3 +223,10 @@ func (s *stream) Close() error {
 	s.mu.Unlock()
 	return s.UnixConn.Close()
 }
+
+// extend finds the latest written request with this sequence number.
+func (s *stream) extend(sequence uint16) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent - uint64(uint16(s.sent)-sequence)
+}

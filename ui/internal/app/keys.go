@@ -228,13 +228,18 @@ func (m *Model) journalKeys() []binding {
 	}
 }
 
+func (m *Model) openJournal() tea.Cmd {
+	m.screen, m.journal, m.hushed = journal, listState{}, true
+	return nil
+}
+
 func (m *Model) commonKeys() []binding {
 	out := []binding{
 		{keys: []string{":"}, word: "command", help: "every command by its name", topic: topicAll, do: m.openPalette},
 	}
 	if m.screen != journal {
 		out = append(out,
-			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: func() tea.Cmd { m.screen, m.journal = journal, listState{}; return nil }},
+			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal},
 			binding{keys: []string{"y"}, help: "then an action's key: copy its command line; then y: copy the last one", topic: topicAll, do: func() tea.Cmd { m.copying = true; return nil }},
 			binding{keys: []string{"c"}, help: "save a picture of the desktop", topic: topicOther, do: func() tea.Cmd { return m.screenshot("") }},
 		)

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,7 +50,14 @@ func (m *Model) lend() tea.Cmd {
 	}
 	m.lentOpen = m.open
 	m.opts.Log.Info("lending the terminal to the question")
-	return tea.ExecProcess(c, func(err error) tea.Msg { return lentMsg{err} })
+	said := &lastWords{}
+	c.Stderr = said
+	return tea.ExecProcess(c, func(err error) tea.Msg {
+		if text := said.String(); err != nil && text != "" {
+			err = errors.New(text)
+		}
+		return lentMsg{err}
+	})
 }
 
 func (m *Model) returned(err error) tea.Cmd {
@@ -68,4 +77,17 @@ func (m *Model) lendFailed(err error) tea.Cmd {
 	m.tell(state.Note{Grade: state.Bad, What: "The question could not be shown.", Evidence: evidence,
 		Next: "It is denied when its time is over. a tries again."})
 	return nil
+}
+
+// lastWords keeps the beginning of what a program writes to its standard error.
+type lastWords struct{ bytes.Buffer }
+
+// wordsLimit bounds it, in bytes.
+const wordsLimit = 2000
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	if room := wordsLimit - w.Len(); room > 0 {
+		w.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
 }

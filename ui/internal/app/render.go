@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -96,7 +97,7 @@ func (m *Model) head() view.Head {
 
 // platform says in a line what runs the qubes, and why it is not faster.
 func platform(status map[string]string) string {
-	accel, why := status["accel"], status["accel_reason"]
+	accel, why := strings.ToLower(status["accel"]), status["accel_reason"]
 	text := ""
 	switch accel {
 	case "":
@@ -106,7 +107,7 @@ func platform(status map[string]string) string {
 	case "tcg":
 		text = "TCG: software emulation, qubes are slow"
 	default:
-		text = accel
+		text = status["accel"]
 	}
 	if why != "" {
 		text += " (" + why + ")"
