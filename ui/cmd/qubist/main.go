@@ -84,7 +84,7 @@ func run(ctx context.Context, f flags) error {
 	if !f.noQuestions {
 		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
 	}
-	return app.Run(ctx, o, os.Stdout)
+	return app.Run(ctx, o, os.Stdin, os.Stdout)
 }
 
 // demonstrate starts a demonstration and points f at it. It fills while it is watched.

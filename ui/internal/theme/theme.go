@@ -108,7 +108,9 @@ func (t *Theme) sixteen() {
 
 func (t *Theme) rich() {
 	pick := lipgloss.LightDark(t.dark)
-	c := func(light, dark string) color.Color { return pick(lipgloss.Color(light), lipgloss.Color(dark)) }
+	c := func(light, dark string) color.Color {
+		return t.profile.Convert(pick(lipgloss.Color(light), lipgloss.Color(dark)))
+	}
 	t.Text = Style{FG: c("#2b303b", "#d3d7de")}
 	t.Strong = Style{FG: c("#10131a", "#ffffff"), Bold: true}
 	t.Dim = Style{FG: c("#6b7280", "#8b93a1")}
@@ -147,7 +149,7 @@ func (t Theme) Chip(rgb uint32) (glyph string, s Style) {
 			return filled, Style{FG: b}
 		}
 	}
-	return filled, Style{FG: rgbColor(rgb)}
+	return filled, Style{FG: t.profile.Convert(rgbColor(rgb))}
 }
 
 func rgbColor(rgb uint32) color.Color {
