@@ -18,6 +18,7 @@ import (
 
 	"qubist/core/adminclient"
 	"qubist/core/paths"
+	"qubist/core/prompt"
 	"qubist/ui/internal/app"
 	"qubist/ui/internal/demo"
 	"qubist/ui/internal/live"
@@ -82,6 +83,10 @@ func run(ctx context.Context, f flags) error {
 		ReadOnly: f.readOnly, Log: log,
 	}
 	if !f.noQuestions {
+		questions := live.NewQuestions(ctx, p.PromptSocket(), prompt.Watch, log)
+		defer questions.Wait()
+		defer cancel()
+		o.Questions = questions
 		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
 	}
 	return app.Run(ctx, o, os.Stdin, os.Stdout)

@@ -124,6 +124,19 @@ func (t *Theme) rich() {
 	t.Warn = Style{FG: c("#9a6700", "#e0af68")}
 	t.Bad = Style{FG: c("#b42318", "#f7768e")}
 	t.Input = Style{FG: c("#10131a", "#ffffff"), BG: c("#e8ecf1", "#20262f")}
+	if t.profile == colorprofile.ANSI256 {
+		t.greys(pick)
+	}
+}
+
+// greys takes the place of colours that the 256 do not have near enough: the nearest are
+// tinted.
+func (t *Theme) greys(pick lipgloss.LightDarkFunc) {
+	c := func(light, dark string) color.Color { return pick(lipgloss.Color(light), lipgloss.Color(dark)) }
+	t.Text.FG, t.Dim.FG = c("236", "252"), c("242", "246")
+	t.Strong.FG, t.Input.FG = c("16", "231"), c("16", "231")
+	t.Rule.FG, t.Trough.FG = c("251", "239"), c("251", "239")
+	t.Cursor.BG, t.Input.BG = c("254", "237"), c("254", "236")
 }
 
 // basic maps the eight built-in label colours to the sixteen every colour terminal has.
