@@ -160,7 +160,7 @@ func TestGoldenScreens(t *testing.T) {
 				sc.make(m)
 				c, _ := m.frame()
 				name := fmt.Sprintf("%s-%dx%d", sc.name, size.w, size.h)
-				uitest.Golden(t, name+"-truecolor.ansi", c.String())
+				uitest.Golden(t, name+"-truecolor.ansi", strings.Join(c.Lines(), "\n"))
 				send(m, tea.ColorProfileMsg{Profile: colorprofile.ASCII})
 				uitest.Golden(t, name+"-none.txt", screenOf(m))
 			})
@@ -203,7 +203,7 @@ func TestHelpTellsTheTruth(t *testing.T) {
 
 func TestKeysAreUnique(t *testing.T) {
 	m := console(t, 120, 40, colorprofile.TrueColor, sample())
-	for _, s := range []screen{home, detail, journal} {
+	for _, s := range []place{home, detail, journal} {
 		m.screen, m.detail.name = s, "work"
 		seen := map[string]string{}
 		for _, b := range m.bindings() {
@@ -336,7 +336,7 @@ func checkFrame(t *testing.T, when string, m *Model) {
 		}
 	}
 	term := uitest.NewTerm(w, h)
-	fmt.Fprint(term, strings.ReplaceAll(c.String(), "\n", "\r\n"))
+	fmt.Fprint(term, strings.Join(c.Lines(), "\r\n"))
 	if odd := term.Strange(); len(odd) > 0 || len(term.Titles()) > 0 {
 		t.Fatalf("%s: the terminal saw %q %q", when, odd, term.Titles())
 	}

@@ -252,7 +252,7 @@ func (m *Model) commonKeys() []binding {
 		out = append(out, binding{keys: []string{"a"}, help: "answer the waiting question, in its own program", topic: topicOther, why: why, do: m.lend})
 	}
 	return append(out, binding{keys: []string{"?", "f1"}, shown: "?", word: "keys", help: "the keys that work now", topic: topicAll, do: func() tea.Cmd { m.help = &listState{}; return nil }},
-		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { return tea.ClearScreen }})
+		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { m.forget(); return nil }})
 }
 
 func (m *Model) screenshot(where string) tea.Cmd {
@@ -360,4 +360,11 @@ func (m *Model) goodbye() string {
 		return "The console has ended; 1 qube keeps running."
 	}
 	return fmt.Sprintf("The console has ended; %d qubes keep running.", active)
+}
+
+// forget makes the next frame be drawn from nothing.
+func (m *Model) forget() {
+	if m.terminal != nil {
+		m.terminal.Forget()
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"qubist/core/prompt"
@@ -57,7 +58,7 @@ func read(cancel func(), lines *prompt.Lines, handle func([]byte) error) (wait f
 				err = handle(line)
 			}
 			if err != nil {
-				if errors.Is(err, net.ErrClosed) {
+				if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
 					err = nil
 				}
 				result <- err
