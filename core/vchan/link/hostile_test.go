@@ -76,6 +76,23 @@ func (g *rawGuest) frame() wire.Frame {
 	}
 }
 
+// dataFrame reads the host's yamux frames up to and with one of data.
+func (g *rawGuest) dataFrame() {
+	g.t.Helper()
+	r := io.MultiReader(bytes.NewReader(g.read), g.port)
+	g.port.SetReadDeadline(time.Now().Add(patience))
+	for {
+		var h [wire.HeaderSize]byte
+		if _, err := io.ReadFull(r, h[:]); err != nil {
+			g.t.Fatalf("waiting for a data frame: %v", err)
+		}
+		if n := wire.Payload(h); n > 0 {
+			io.CopyN(io.Discard, r, int64(n))
+			return
+		}
+	}
+}
+
 func (g *rawGuest) send(b []byte) {
 	g.t.Helper()
 	g.port.SetWriteDeadline(time.Now().Add(patience))
@@ -253,4 +270,42 @@ func TestPendingBound(t *testing.T) {
 		}
 	}
 	call(t, w.Dom0(), vm, 512) // the places are free again
+}
+
+// TestLastWords: what a VM sent before it was gone reaches a program that reads later. It
+// is more than the sockets on the way hold.
+func TestLastWords(t *testing.T) {
+	w := linktest.NewWorld(t)
+	cable := linktest.NewCable(t)
+	w.StartHost(3, cable.OpenHost)
+	l, err := w.Dom0().Listen(within(t, patience), 3, 700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newRawGuest(t, cable)
+	before := cable.ToHost()
+	b := append(header(window, syn, 2, 0), header(data, 0, 2, wire.RequestSize)...)
+	b = wire.Request{Op: wire.OpDial, Server: 0, Client: 3, Port: 700}.Append(b)
+	g.send(b)
+	c, err := l.Accept(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	g.dataFrame() // the answer; the window is open now
+	const frames = 12
+	chunk := append(header(data, 0, 2, wire.MaxPayload), make([]byte, wire.MaxPayload)...)
+	for range frames {
+		g.send(chunk)
+	}
+	sent := before + int64(len(b)+frames*len(chunk))
+	for end := time.Now().Add(patience); cable.ToHost() < sent; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d bytes crossed the cable", cable.ToHost(), sent)
+		}
+	}
+	cable.Cut()
+	if got, err := io.ReadAll(c); err != nil || len(got) != frames*wire.MaxPayload {
+		t.Errorf("read %d bytes, %v; want %d", len(got), err, frames*wire.MaxPayload)
+	}
 }
