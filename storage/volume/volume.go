@@ -5,7 +5,9 @@ package volume
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 )
 
 var (
@@ -13,11 +15,38 @@ var (
 	ErrNotFound = errors.New("volume not found")
 	// ErrInUse: the volume is started and cannot be changed now.
 	ErrInUse = errors.New("volume in use")
+	// ErrID is wrapped by every error of ID.Check.
+	ErrID = errors.New("invalid volume id")
 )
 
 // ID names a volume inside its pool, for example "appvms/work/private". It consists of
 // two or three non-empty components of letters, digits, '_', '-', '.', none of them "." or "..".
 type ID string
+
+// maxID is the longest ID in bytes.
+const maxID = 200
+
+// Check reports what is wrong with an ID that came from elsewhere. Pools check every ID.
+func (id ID) Check() error {
+	if len(id) > maxID {
+		return fmt.Errorf("%w: %d bytes, want at most %d", ErrID, len(id), maxID)
+	}
+	parts := strings.Split(string(id), "/")
+	if len(parts) != 2 && len(parts) != 3 {
+		return fmt.Errorf("%w %q: want two or three components", ErrID, id)
+	}
+	for _, p := range parts {
+		if p == "" || p == "." || p == ".." {
+			return fmt.Errorf("%w %q: bad component %q", ErrID, id, p)
+		}
+		for _, c := range []byte(p) {
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+				return fmt.Errorf("%w %q: letters, digits, '_', '-' and '.' only", ErrID, id)
+			}
+		}
+	}
+	return nil
+}
 
 // Config is the durable description of one volume of a qube (spec storage-network-memory.md §1).
 type Config struct {
@@ -37,6 +66,8 @@ type Disk struct {
 	Path     string
 	Format   string // qcow2 or raw
 	ReadOnly bool
+	// Discardable content is gone after Stop, so that flushing it is needless.
+	Discardable bool
 }
 
 // Pool creates, starts and removes volumes. Methods may be called concurrently for
@@ -47,17 +78,22 @@ type Pool interface {
 	// Create makes an empty volume. Nothing remains when it fails.
 	Create(ctx context.Context, c Config) error
 	// Start gives the disk to run from: the volume itself, an overlay that Stop keeps or
-	// discards (SnapOnStart, SaveOnStop), or a fresh one for volatile data.
+	// discards (SaveOnStop, SnapOnStart), or a fresh one for volatile data. What a crash of
+	// the host left of a SaveOnStop volume is continued, not lost. Domains that run from
+	// snapshots of a volume keep the content they started with.
 	Start(ctx context.Context, c Config) (Disk, error)
 	// Stop commits or discards what Start made. It may be called on a stopped volume, and
 	// after a crash of this process.
 	Stop(ctx context.Context, c Config) error
+	// Remove deletes a stopped volume. Domains that run from its snapshots go on.
 	Remove(ctx context.Context, c Config) error
 	// Import replaces the content by size bytes of raw image from r; the old content stays
-	// until everything arrived.
+	// until everything arrived. The volume must exist and be stopped.
 	Import(ctx context.Context, c Config, r io.Reader, size int64) error
-	// Clone makes dst with the stopped content of src.
+	// Clone makes dst, which must not exist, with the stopped content of src. A started src
+	// is allowed if the pool keeps its stopped content apart, else ErrInUse.
 	Clone(ctx context.Context, src, dst Config) error
+	// Resize grows a stopped volume; shrinking is an error, it would lose data.
 	Resize(ctx context.Context, c Config, size int64) error
 	// Usage is the number of bytes the volume occupies.
 	Usage(ctx context.Context, c Config) (int64, error)

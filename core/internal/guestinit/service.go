@@ -81,7 +81,7 @@ func serviceMounts() error {
 			return err
 		}
 	}
-	for _, d := range []string{"/run/lock", "/run/user", "/run/user/1000"} {
+	for _, d := range []string{"/run/lock", "/run/qubes", "/run/user", "/run/user/1000"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}

@@ -228,13 +228,18 @@ func (m *Model) journalKeys() []binding {
 	}
 }
 
+func (m *Model) openJournal() tea.Cmd {
+	m.screen, m.journal, m.hushed = journal, listState{}, true
+	return nil
+}
+
 func (m *Model) commonKeys() []binding {
 	out := []binding{
 		{keys: []string{":"}, word: "command", help: "every command by its name", topic: topicAll, do: m.openPalette},
 	}
 	if m.screen != journal {
 		out = append(out,
-			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: func() tea.Cmd { m.screen, m.journal = journal, listState{}; return nil }},
+			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal},
 			binding{keys: []string{"y"}, help: "then an action's key: copy its command line; then y: copy the last one", topic: topicAll, do: func() tea.Cmd { m.copying = true; return nil }},
 			binding{keys: []string{"c"}, help: "save a picture of the desktop", topic: topicOther, do: func() tea.Cmd { return m.screenshot("") }},
 		)
@@ -247,7 +252,7 @@ func (m *Model) commonKeys() []binding {
 		out = append(out, binding{keys: []string{"a"}, help: "answer the waiting question, in its own program", topic: topicOther, why: why, do: m.lend})
 	}
 	return append(out, binding{keys: []string{"?", "f1"}, shown: "?", word: "keys", help: "the keys that work now", topic: topicAll, do: func() tea.Cmd { m.help = &listState{}; return nil }},
-		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { return tea.ClearScreen }})
+		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { m.forget(); return nil }})
 }
 
 func (m *Model) screenshot(where string) tea.Cmd {
@@ -355,4 +360,11 @@ func (m *Model) goodbye() string {
 		return "The console has ended; 1 qube keeps running."
 	}
 	return fmt.Sprintf("The console has ended; %d qubes keep running.", active)
+}
+
+// forget makes the next frame be drawn from nothing.
+func (m *Model) forget() {
+	if m.terminal != nil {
+		m.terminal.Forget()
+	}
 }

@@ -117,15 +117,13 @@ func (v Home) phase(p Paint, q state.Qube) (string, theme.Style) {
 	return string(q.Phase), p.phaseStyle(q.Phase)
 }
 
-// gap is the space between columns, margin what precedes the name: cursor, mark, chip.
-const (
-	gap    = 2
-	margin = 4
-)
+// margin is what precedes the name: cursor, mark, chip.
+const margin = 4
 
 // fit gives the columns their widths: as wide as their content, the least needed ones left
-// out until the rest fits, the name taking what has to give way.
-func fit(cols []column, rows []state.Qube, width int) []column {
+// out until the rest fits, the name taking what has to give way. Between them are two cells
+// where there is room, else one.
+func fit(cols []column, rows []state.Qube, width int) (_ []column, gap int) {
 	for i := range cols {
 		w := max(cols[i].width, widget.Cells(cols[i].title)+1)
 		for _, q := range rows {
@@ -135,35 +133,38 @@ func fit(cols []column, rows []state.Qube, width int) []column {
 		}
 		cols[i].width = w
 	}
-	total := func() int {
-		n := margin
+	total := func(gap int) int {
+		n := margin + 1 - gap
 		for _, c := range cols {
 			n += c.width + gap
 		}
-		return n - gap + 1
+		return n
 	}
-	for total() > width && len(cols) > 3 {
+	for total(1) > width && len(cols) > 3 {
 		worst := 0
 		for i, c := range cols {
 			if c.needed > cols[worst].needed {
 				worst = i
 			}
 		}
-		if over := total() - width; over <= cols[0].width-20 {
+		if over := total(1) - width; over <= cols[0].width-20 {
 			cols[0].width -= over
 			break
 		}
 		cols = append(cols[:worst:worst], cols[worst+1:]...)
 	}
-	if over := total() - width; over > 0 {
+	if over := total(1) - width; over > 0 {
 		cols[0].width = max(cols[0].width-over, 6)
 	}
-	return cols
+	if total(2) <= width {
+		return cols, 2
+	}
+	return cols, 1
 }
 
 func (v Home) table(p Paint, r Rect) {
 	// Widths follow all qubes, not only those shown: filtering does not move columns.
-	cols := fit(v.columns(p), v.System.Qubes, r.W)
+	cols, gap := fit(v.columns(p), v.System.Qubes, r.W)
 	x := r.X + margin
 	for _, c := range cols {
 		s, title := p.T.Dim, c.title
@@ -187,7 +188,7 @@ func (v Home) table(p Paint, r Rect) {
 	height := HomeRows(r)
 	top := v.Table.Window(height)
 	for i := 0; i < height && top+i < len(rows); i++ {
-		v.row(p, Rect{r.X, r.Y + 1 + i, r.W, 1}, cols, rows[top+i], top+i == v.Table.At())
+		v.row(p, Rect{r.X, r.Y + 1 + i, r.W, 1}, cols, gap, rows[top+i], top+i == v.Table.At())
 	}
 	v.position(p, r, top, height, len(rows))
 }
@@ -209,7 +210,7 @@ func (v Home) position(p Paint, r Rect, top, height, n int) {
 	}
 }
 
-func (v Home) row(p Paint, r Rect, cols []column, q state.Qube, here bool) {
+func (v Home) row(p Paint, r Rect, cols []column, gap int, q state.Qube, here bool) {
 	if v.Table.Marked(q.Name) {
 		p.C.Put(r.X+1, r.Y, 1, "✓", p.T.Marked)
 	}
@@ -315,7 +316,11 @@ func (v Overview) stateText(p Paint) string {
 	case v.Busy.Doing != "":
 		return v.Busy.Doing + p.elapsed(v.Busy.Since, ", ")
 	case q.Phase.Active() && !q.Since.IsZero() && p.Now.After(q.Since) && p.Now.Sub(q.Since) < 100*365*24*time.Hour:
-		return fmt.Sprintf("%s for %s", q.Phase, widget.Span(p.Now.Sub(q.Since)))
+		joint := " for "
+		if q.Phase != state.Running {
+			joint = ", up " // it is not the present state that has lasted so long
+		}
+		return string(q.Phase) + joint + widget.Span(p.Now.Sub(q.Since))
 	}
 	return string(q.Phase)
 }

@@ -1,0 +1,417 @@
+package life
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"qubist/core/adminapi"
+	"qubist/core/internal/domain"
+	"qubist/core/internal/hypervisor"
+	"qubist/core/internal/launch"
+	"qubist/core/qube"
+	"qubist/storage/volume"
+)
+
+const (
+	// windowRegion is the size of a qube's shared window memory, in bytes.
+	windowRegion = 256 << 20
+	// transportWait bounds how long the start waits for the multiplexer.
+	transportWait = 20 * time.Second
+)
+
+// plan is what a start needs to know, taken from the model once.
+type plan struct {
+	name     qube.Name
+	netvm    qube.Name
+	volumes  []volume.Config
+	spec     hypervisor.Spec
+	user     string
+	label    qube.Label
+	agent    bool // feature qrexec: the start waits for the agent
+	gui      bool
+	qrexec   time.Duration
+	prohibit string
+	restore  bool
+}
+
+// Start starts a qube, its network qubes first, and returns when its agent is there. A qube
+// that is not halted is a success.
+func (s *System) Start(ctx context.Context, n qube.Name) error {
+	unlock, err := s.lock(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var p plan
+	halted := false
+	if err := s.Read(func(m *domain.Model) error {
+		vm := m.VM(n)
+		switch {
+		case vm == nil:
+			return domain.NotFound(string(n))
+		case vm.Class == qube.AdminVM:
+			return adminapi.Errorf(adminapi.VMNotHalted, "Cannot start Dom0 fake domain!")
+		case vm.Class == qube.RemoteVM:
+			return adminapi.Errorf(adminapi.VMNotHalted, "Cannot start a RemoteVM.")
+		}
+		halted = vm.Halted() && !vm.Pending
+		p = s.plan(m, vm)
+		return nil
+	}); err != nil || !halted {
+		return err
+	}
+	// A start is not tied to the caller: it ends by itself or with the system.
+	err = s.start(s.ctx, &p)
+	if err == nil {
+		return nil
+	}
+	err = startError(err)
+	reason := err.Error()
+	_ = s.Write(func(m *domain.Model) error {
+		if vm := m.VM(n); vm != nil {
+			m.Fire(vm, "domain-start-failed", "reason", strings.ReplaceAll(reason, "\x00", ""))
+		}
+		return nil
+	})
+	s.Log.Warn("start failed", "qube", n, "err", err)
+	s.cleanup(n)
+	return err
+}
+
+// startError makes an exception of whatever went wrong.
+func startError(err error) error {
+	var e *adminapi.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return adminapi.Errorf(adminapi.Exception, "Start failed: %v", err)
+}
+
+// plan reads the model. The caller holds the lock.
+func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
+	p := plan{name: vm.Name, user: m.Text(vm, "default_user"), label: m.Label(vm), qrexec: seconds(m.Number(vm, "qrexec_timeout"))}
+	if t := m.Ref(vm, "netvm"); t != nil && t.Class != qube.AdminVM {
+		p.netvm = t.Name
+	}
+	for _, v := range vm.Volumes {
+		if v.Name != "kernel" {
+			p.volumes = append(p.volumes, v.Config)
+		}
+	}
+	p.prohibit, _ = vm.Feature("prohibit-start")
+	p.restore = vm.HasTag("backup-restore-in-progress")
+	p.agent = m.FeatureWithTemplate(vm, "qrexec")
+	service := m.FeatureWithTemplate(vm, "servicevm")
+	gui, ok := m.FindFeature(vm, "gui")
+	p.gui = (gui != "" || !ok) && !service && m.Ref(vm, "guivm") == m.Dom0()
+	kernel := s.Paths.KernelDir(m.Text(vm, "kernel"))
+	p.spec = hypervisor.Spec{
+		Name: vm.Name, UUID: vm.UUID, MemoryMiB: uint64(max(m.Number(vm, "memory"), 1)), VCPUs: uint(max(m.Number(vm, "vcpus"), 1)),
+		Kernel: filepath.Join(kernel, "vmlinuz"), Initrd: filepath.Join(kernel, "initramfs"),
+		ConsoleLog: filepath.Join(s.Paths.Log, "guest-"+string(vm.Name)+".log"), Debug: m.Truth(vm, "debug"),
+	}
+	if m.Text(vm, "kernel") == "" {
+		p.spec.Kernel = ""
+	}
+	if p.gui {
+		p.spec.WindowRegion = windowRegion
+	}
+	p.spec.Cmdline = cmdline(vm.Name, p.user, service, p.gui, explicitOpts(m, vm))
+	return p
+}
+
+// cmdline is the kernel command line of assets/doc/architecture.md without the domain
+// number, which command adds. Every part was checked when it was set.
+func cmdline(n qube.Name, user string, service, gui bool, opts string) string {
+	init, g := "systemd", "0"
+	if service {
+		init = "service"
+	}
+	if gui {
+		g = "1"
+	}
+	s := fmt.Sprintf("qubist.name=%s qubist.user=%s qubist.init=%s qubist.gui=%s", n, user, init, g)
+	if opts != "" {
+		s += " " + opts
+	}
+	return s
+}
+
+// explicitOpts are kernelopts somebody set, here or on the template; defaults are for Xen.
+func explicitOpts(m *domain.Model, vm *domain.VM) string {
+	for n := vm; n != nil; n = m.Ref(n, "template") {
+		if !m.IsDefault(n, "kernelopts") {
+			return strings.Join(strings.Fields(m.Text(n, "kernelopts")), " ")
+		}
+	}
+	return ""
+}
+
+func seconds(n int64) time.Duration { return time.Duration(min(max(n, 1), 86400)) * time.Second }
+
+// start goes through the steps in upstream's order; what was done is undone when one fails.
+func (s *System) start(ctx context.Context, p *plan) (err error) {
+	if p.prohibit != "" {
+		return adminapi.Errorf(adminapi.Exception, "Qube start is prohibited. Rationale: %s", p.prohibit)
+	}
+	s.fire(p.name, "domain-pre-start", "start_guid", "True", "mem_required", "None")
+	if p.restore {
+		return adminapi.Errorf(adminapi.VMError, "Restore of this domain in progress, cannot start")
+	}
+	if err := s.verify(ctx, p); err != nil {
+		return err
+	}
+	s.fire(p.name, "domain-verify-files")
+	if p.netvm != "" {
+		if err := s.Start(ctx, p.netvm); err != nil {
+			return err
+		}
+	}
+	var undo undo
+	defer func() {
+		if err != nil {
+			undo.run()
+		}
+	}()
+	undo.add(func() { s.stopVolumes(p.volumes) })
+	if p.spec.Disks, err = s.startVolumes(ctx, p.volumes); err != nil {
+		return err
+	}
+	s.fire(p.name, "domain-pre-spawn", "start_guid", "True")
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := s.spawn(ctx, cancel, p, &undo); err != nil {
+		return err
+	}
+	if err := s.boot(ctx, p); err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errDied) {
+			return cause
+		}
+		return err
+	}
+	return nil
+}
+
+var errDied = errors.New("the domain ended while it was starting")
+
+// spawn builds the domain, paused.
+func (s *System) spawn(ctx context.Context, cancel context.CancelCauseFunc, p *plan, undo *undo) error {
+	if p.spec.Kernel == "" {
+		return adminapi.Errorf(adminapi.VMError, "Qubes with a kernel of their own cannot be started, set property kernel")
+	}
+	xid, err := s.nextXID()
+	if err != nil {
+		return err
+	}
+	p.spec.XID = xid
+	p.spec.PortSocket = s.Paths.PortSocket(uint32(xid))
+	p.spec.Cmdline = "root=/dev/vda rw console=ttyS0 quiet panic=-1 qubist.domid=" + strconv.Itoa(int(xid)) + " " + p.spec.Cmdline
+	if err := mkdirs(filepath.Dir(p.spec.PortSocket), s.Paths.VchanDir(), s.Paths.Log); err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	s.mu.Lock()
+	vm, g := s.m.VM(p.name), s.guest(p.name)
+	vm.Run = domain.Run{XID: xid, Since: s.Now()}
+	g.base, g.ready, g.starting, g.gone, g.stopped = qube.Paused, false, true, gone, make(chan struct{})
+	g.settle(vm)
+	s.mu.Unlock()
+	undo.add(func() { s.forget(p.name) })
+	go func() { // ends with ctx, which start cancels
+		select {
+		case <-gone:
+			cancel(errDied)
+		case <-ctx.Done():
+		}
+	}()
+	if err := s.Driver.Create(ctx, p.spec); err != nil {
+		return err
+	}
+	undo.add(func() {
+		if err := s.Driver.Destroy(context.WithoutCancel(ctx), p.name); err != nil && !errors.Is(err, hypervisor.ErrNotFound) {
+			s.Log.Error("destroying a half-started domain", "qube", p.name, "err", err)
+		}
+	})
+	undo.add(func() { s.Daemons.Stop(xid) })
+	s.fireAll(p.name, "property-reset:xid", "property-reset:stubdom_xid", "property-reset:start_time")
+	s.fire(p.name, "domain-spawn", "start_guid", "True")
+	return nil
+}
+
+// boot lets the domain run and waits for its agent.
+func (s *System) boot(ctx context.Context, p *plan) error {
+	tctx, cancel := context.WithTimeout(ctx, transportWait)
+	defer cancel()
+	if err := s.Daemons.Start(tctx, s.vchand(p)); err != nil {
+		return fmt.Errorf("starting the transport: %w", err)
+	}
+	s.fire(p.name, "domain-pre-unpaused")
+	if err := s.Driver.Resume(ctx, p.name); err != nil {
+		return err
+	}
+	s.note(p.name, func(g *guest) { g.base, g.starting, g.ready = qube.Running, false, !p.agent })
+	s.fire(p.name, "domain-unpaused")
+	if p.agent {
+		qctx, cancel := context.WithTimeout(ctx, p.qrexec)
+		defer cancel()
+		if err := s.Daemons.Start(qctx, s.qrexecd(p)); err != nil {
+			if context.Cause(ctx) == nil && qctx.Err() != nil {
+				return adminapi.Errorf(adminapi.VMError, "Cannot connect to qrexec agent for %d seconds, see %s for details", int(p.qrexec.Seconds()), p.spec.ConsoleLog)
+			}
+			return fmt.Errorf("starting qrexec-daemon: %w", err)
+		}
+		s.note(p.name, func(g *guest) { g.ready = true })
+	} else {
+		s.background(s.qrexecd(p))
+	}
+	if p.gui {
+		s.background(s.guid(p))
+	}
+	s.fire(p.name, "domain-start", "start_guid", "True")
+	return ctx.Err()
+}
+
+func (s *System) vchand(p *plan) launch.Daemon {
+	return launch.Daemon{Program: "qubes-vchand", XID: p.spec.XID, Name: p.name, Args: []string{strconv.Itoa(int(p.spec.XID)), string(p.name)}}
+}
+
+func (s *System) qrexecd(p *plan) launch.Daemon {
+	args := []string{"-q", "-u", p.spec.UUID, "--", strconv.Itoa(int(p.spec.XID)), string(p.name), p.user}
+	return launch.Daemon{Program: "qrexec-daemon", XID: p.spec.XID, Name: p.name, Args: args}
+}
+
+func (s *System) guid(p *plan) launch.Daemon {
+	args := []string{"-q", "-T", "-d", strconv.Itoa(int(p.spec.XID)), "-N", string(p.name), "-c", fmt.Sprintf("0x%06x", p.label.Color),
+		"-l", strconv.Itoa(p.label.Index), "--region", s.Driver.WindowRegion(p.spec.XID)}
+	return launch.Daemon{Program: "qubes-guid", XID: p.spec.XID, Name: p.name, Args: args, Display: true}
+}
+
+// background starts a daemon nobody waits for.
+func (s *System) background(d launch.Daemon) {
+	s.goes(func() {
+		if err := s.Daemons.Start(s.ctx, d); err != nil && s.ctx.Err() == nil {
+			s.Log.Warn("daemon not ready", "program", d.Program, "qube", d.Name, "err", err)
+		}
+	})
+}
+
+// note changes a guest's record and the state that follows from it.
+func (s *System) note(n qube.Name, f func(*guest)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	vm, g := s.m.VM(n), s.guest(n)
+	if g.base == qube.Dying {
+		return
+	}
+	f(g)
+	g.settle(vm)
+}
+
+// forget returns a qube that did not start to Halted.
+func (s *System) forget(n qube.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	vm, g := s.m.VM(n), s.guest(n)
+	vm.Run = domain.Run{State: qube.Halted}
+	g.base, g.starting, g.ready = qube.Halted, false, false
+	select {
+	case <-g.gone:
+	default:
+		close(g.gone)
+	}
+	close(g.stopped)
+}
+
+// fire emits one event about a qube and waits until listeners have it.
+func (s *System) fire(n qube.Name, name string, args ...string) {
+	_ = s.Write(func(m *domain.Model) error { // nothing durable changes
+		if vm := m.VM(n); vm != nil {
+			m.Fire(vm, name, args...)
+		}
+		return nil
+	})
+}
+
+// fireAll emits property-reset announcements.
+func (s *System) fireAll(n qube.Name, names ...string) {
+	for _, e := range names {
+		s.fire(n, e, "name", strings.TrimPrefix(e, "property-reset:"))
+	}
+}
+
+func (s *System) verify(ctx context.Context, p *plan) error {
+	for _, c := range p.volumes {
+		pool, err := s.pool(c.Pool)
+		if err == nil {
+			err = pool.Verify(ctx, c)
+		}
+		if err != nil {
+			return adminapi.Errorf(adminapi.StoragePool, "Volume %s of %s: %v", c.Name, p.name, err)
+		}
+	}
+	return nil
+}
+
+// diskTargets are the block devices of the volumes, by name.
+var diskTargets = map[string]string{"root": "vda", "private": "vdb", "volatile": "vdc"}
+
+// startVolumes starts all volumes in parallel and gives the disks in the order of c.
+func (s *System) startVolumes(ctx context.Context, cs []volume.Config) ([]hypervisor.Disk, error) {
+	disks := make([]hypervisor.Disk, len(cs))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, c := range cs {
+		target := diskTargets[c.Name]
+		if target == "" {
+			target = "vd" + string(rune('d'+i))
+		}
+		g.Go(func() error {
+			pool, err := s.pool(c.Pool)
+			if err != nil {
+				return err
+			}
+			d, err := pool.Start(ctx, c)
+			if err != nil {
+				return adminapi.Errorf(adminapi.StoragePool, "Starting volume %s: %v", c.ID, err)
+			}
+			disks[i] = hypervisor.Disk{Target: target, Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly || !c.RW}
+			return nil
+		})
+	}
+	return disks, g.Wait()
+}
+
+// stopVolumes stops what can be stopped; the rest is logged.
+func (s *System) stopVolumes(cs []volume.Config) {
+	var wg sync.WaitGroup
+	for _, c := range cs {
+		wg.Go(func() {
+			pool, err := s.pool(c.Pool)
+			if err == nil {
+				err = pool.Stop(context.WithoutCancel(s.ctx), c)
+			}
+			if err != nil && !errors.Is(err, volume.ErrNotFound) {
+				s.Log.Error("stopping a volume", "volume", c.ID, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// undo collects what must be taken back, newest first.
+type undo []func()
+
+func (u *undo) add(f func()) { *u = append(*u, f) }
+
+func (u *undo) run() {
+	for i := len(*u) - 1; i >= 0; i-- {
+		(*u)[i]()
+	}
+}

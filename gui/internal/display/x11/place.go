@@ -1,0 +1,106 @@
+package x11
+
+import (
+	"image"
+
+	"github.com/BurntSushi/xgb/xproto"
+)
+
+const (
+	placeStep   = 24 // pixels between the places that are tried
+	placeMargin = 16 // distance a window keeps from the edges, if there is room
+)
+
+// place finds a free place for a new window where no window manager does: over its owner
+// when it has one, else where it covers least of the windows that are there. A window that
+// is larger than the work area is made to fit.
+func (d *Display) place(w *win) {
+	work := d.screen.WorkArea
+	size := image.Pt(min(w.outer.Dx(), work.Dx()), min(w.outer.Dy(), work.Dy()))
+	var at image.Point
+	if o := d.wins[xproto.Window(w.owner)]; o != nil && o != w {
+		at = o.outer.Min.Add(image.Pt((o.outer.Dx()-size.X)/2, (o.outer.Dy()-size.Y)/3))
+		at.X = max(work.Min.X, min(at.X, work.Max.X-size.X))
+		at.Y = max(work.Min.Y, min(at.Y, work.Max.Y-size.Y))
+	} else {
+		at = leastCovered(size, work, d.others(w))
+	}
+	if r := (image.Rectangle{at, at.Add(size)}); r != w.outer {
+		d.configure(w, r)
+	}
+}
+
+// leastCovered is the place, the nearest to the upper left corner, where a window of this
+// size overlaps the others least. Where all places are equally full it cascades.
+func leastCovered(size image.Point, work image.Rectangle, others []image.Rectangle) image.Point {
+	room := work.Inset(placeMargin)
+	if size.X > room.Dx() || size.Y > room.Dy() {
+		room = work
+	}
+	best, least := room.Min, -1
+	for y := room.Min.Y; y+size.Y <= room.Max.Y; y += placeStep {
+		for x := room.Min.X; x+size.X <= room.Max.X; x += placeStep {
+			r := image.Rectangle{image.Pt(x, y), image.Pt(x, y).Add(size)}
+			covered := 0
+			for _, o := range others {
+				in := r.Intersect(o)
+				covered += in.Dx() * in.Dy()
+				// A title bar that is covered exactly is worse than a little more overlap.
+				if o.Min == r.Min {
+					covered += size.X * size.Y
+				}
+			}
+			if least < 0 || covered < least {
+				best, least = r.Min, covered
+			}
+		}
+	}
+	return best
+}
+
+// others are the rectangles of the visible top-level windows besides w, with some air.
+func (d *Display) others(w *win) []image.Rectangle {
+	tree, err := xproto.QueryTree(d.c.X, d.root).Reply()
+	if err != nil {
+		return nil
+	}
+	attrs := make([]xproto.GetWindowAttributesCookie, len(tree.Children))
+	sizes := make([]xproto.GetGeometryCookie, len(tree.Children))
+	for i, c := range tree.Children {
+		attrs[i] = xproto.GetWindowAttributes(d.c.X, c)
+		sizes[i] = xproto.GetGeometry(d.c.X, xproto.Drawable(c))
+	}
+	var rs []image.Rectangle
+	for i, c := range tree.Children {
+		at, err := attrs[i].Reply()
+		g, err2 := sizes[i].Reply()
+		if err != nil || err2 != nil || c == w.top() || at.MapState != xproto.MapStateViewable || at.Class != xproto.WindowClassInputOutput {
+			continue
+		}
+		r := image.Rect(int(g.X), int(g.Y), int(g.X)+int(g.Width), int(g.Y)+int(g.Height))
+		rs = append(rs, image.Rectangle{r.Min, r.Max.Add(image.Pt(placeMargin, placeMargin))})
+	}
+	return rs
+}
+
+// raise puts a frame on top of everything but a screen locker.
+func (d *Display) raise(w *win) {
+	mask, values := uint16(xproto.ConfigWindowStackMode), []uint32{xproto.StackModeAbove}
+	if locker := d.findLocker(); locker != 0 {
+		mask, values = xproto.ConfigWindowSibling|xproto.ConfigWindowStackMode, []uint32{uint32(locker), xproto.StackModeBelow}
+	}
+	xproto.ConfigureWindow(d.c.X, w.top(), mask, values)
+}
+
+// focusIfFree gives a new window the keyboard if no window has it, or another one of the
+// same qube: a qube must not be able to catch what the user types elsewhere.
+func (d *Display) focusIfFree(w *win) {
+	r, err := xproto.GetInputFocus(d.c.X).Reply()
+	if err != nil {
+		return
+	}
+	const none, pointerRoot = 0, 1
+	if r.Focus == none || r.Focus == pointerRoot || r.Focus == d.root || d.wins[r.Focus] != nil {
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusPointerRoot, w.top(), xproto.TimeCurrentTime)
+	}
+}

@@ -1,0 +1,54 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+
+	"qubist/qrexec/wire"
+)
+
+// ask puts a question to the policy daemon; when that fails, to the policy program.
+func (d *Daemon) ask(ctx context.Context, q wire.Question) (wire.Answer, error) {
+	a, err := d.askSocket(ctx, q)
+	if err == nil || d.cfg.PolicyProgram == "" || ctx.Err() != nil {
+		return a, err
+	}
+	d.cfg.Log.Warn("asking the policy program instead of the policy daemon", "reason", err)
+	return d.askProgram(ctx, q)
+}
+
+func (d *Daemon) askSocket(ctx context.Context, q wire.Question) (wire.Answer, error) {
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, "unix", d.cfg.PolicySocket)
+	if err != nil {
+		return wire.Answer{}, fmt.Errorf("connecting to the policy daemon: %w", err)
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if _, err := c.Write(wire.AppendQuestion(nil, q)); err != nil {
+		return wire.Answer{}, fmt.Errorf("asking the policy daemon: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(c, wire.MaxAnswer+1))
+	if err != nil {
+		return wire.Answer{}, fmt.Errorf("reading the policy answer: %w", err)
+	}
+	return wire.ParseAnswer(b)
+}
+
+// askProgram does not pass on a requested source, as the original does not.
+func (d *Daemon) askProgram(ctx context.Context, q wire.Question) (wire.Answer, error) {
+	cmd := exec.CommandContext(ctx, d.cfg.PolicyProgram, "--", q.Source, q.Target, q.Service)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return wire.Answer{}, nil // a refusal
+	}
+	if err != nil {
+		return wire.Answer{}, fmt.Errorf("running the policy program: %w", err)
+	}
+	return wire.ParseAnswer(out)
+}
