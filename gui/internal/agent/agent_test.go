@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -150,58 +151,62 @@ func event[T any](t *testing.T, c *xconn.Conn, fits func(T) bool) T {
 }
 
 func TestWindowIsAnnouncedAndShown(t *testing.T) {
-	for _, depth := range []byte{0, 32} {
-		b := newBench(t, 4096)
-		d := connect(t, b.vchan, screen)
-		c := b.client()
-		a := newApp(t, c, 30, 40, 301, 203, appOptions{depth: depth, unmapped: true, border: 3})
-		a.setText(xproto.AtomWmName, xproto.AtomString, "Gr\xfc\xdfe")
-		a.setText(xproto.AtomWmClass, xproto.AtomString, "name\x00Class\x00")
-		xproto.MapWindow(c.X, a.id)
-
-		id, create := expectBody[wire.Create](d, 0, nil)
-		if id != a.remote() || create.Width != 301 || create.Height != 203 || create.OverrideRedirect {
-			t.Fatalf("CREATE %#x %+v", id, create)
-		}
-		if _, m := expectBody[wire.WMClass](d, id, nil); m.Name != "name" || m.Class != "Class" {
-			t.Errorf("WMCLASS %+v", m)
-		}
-		if _, m := expectBody[wire.WMName](d, id, nil); m != "Grüße" {
-			t.Errorf("WMNAME %q", m)
-		}
-		expectBody[wire.Map](d, id, nil)
-		_, dump := expectBody[wire.WindowDump](d, id, nil)
-		if dump.Kind != wire.DumpRegion || dump.Width != 301 || dump.Height != 203 || !dump.FitsRegion(4096*wire.PageSize) {
-			t.Fatalf("WINDOW_DUMP %+v", dump)
-		}
-		expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool { return m == wire.ShmImage{Width: 301, Height: 203} })
-
-		a.draw(3)
-		a.awaitPixels(b, dump)
-		d.next = len(d.all())
-		xproto.ChangeGC(c.X, a.gc, xproto.GcForeground, []uint32{0x123456})
-		xproto.PolyFillRectangle(c.X, xproto.Drawable(a.id), a.gc, []xproto.Rectangle{{X: 20, Y: 10, Width: 5, Height: 4}})
-		expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool {
-			return m == wire.ShmImage{X: 20, Y: 10, Width: 5, Height: 4}
-		})
-		if !sameColours(a.content(), b.pixels(dump)) {
-			t.Error("SHMIMAGE came before the pixels")
-		}
-
-		a.setText(xproto.AtomWmName, xproto.AtomString, strings.Repeat("ä", 100))
-		if _, m := expectBody[wire.WMName](d, id, nil); string(m) != strings.Repeat("ä", 62)+"…" {
-			t.Errorf("long title became %q", m)
-		}
-		xproto.UnmapWindow(c.X, a.id)
-		expectBody[wire.Unmap](d, id, nil)
-		xproto.MapWindow(c.X, a.id)
-		expectBody[wire.Map](d, id, nil)
-		_, dump = expectBody[wire.WindowDump](d, id, nil)
-		a.draw(9)
-		a.awaitPixels(b, dump)
-		xproto.DestroyWindow(c.X, a.id)
-		expectBody[wire.Destroy](d, id, nil)
+	for _, depth := range []byte{24, 32} {
+		t.Run(fmt.Sprint("depth ", depth), func(t *testing.T) { announcedAndShown(t, depth) })
 	}
+}
+
+func announcedAndShown(t *testing.T, depth byte) {
+	b := newBench(t, 4096)
+	d := connect(t, b.vchan, screen)
+	c := b.client()
+	a := newApp(t, c, 30, 40, 301, 203, appOptions{depth: depth, unmapped: true, border: 3})
+	a.setText(xproto.AtomWmName, xproto.AtomString, "Gr\xfc\xdfe")
+	a.setText(xproto.AtomWmClass, xproto.AtomString, "name\x00Class\x00")
+	xproto.MapWindow(c.X, a.id)
+
+	id, create := expectBody[wire.Create](d, 0, nil)
+	if id != a.remote() || create.Width != 301 || create.Height != 203 || create.OverrideRedirect {
+		t.Fatalf("CREATE %#x %+v", id, create)
+	}
+	if _, m := expectBody[wire.WMClass](d, id, nil); m.Name != "name" || m.Class != "Class" {
+		t.Errorf("WMCLASS %+v", m)
+	}
+	if _, m := expectBody[wire.WMName](d, id, nil); m != "Grüße" {
+		t.Errorf("WMNAME %q", m)
+	}
+	expectBody[wire.Map](d, id, nil)
+	_, dump := expectBody[wire.WindowDump](d, id, nil)
+	if dump.Kind != wire.DumpRegion || dump.Width != 301 || dump.Height != 203 || !dump.FitsRegion(4096*wire.PageSize) {
+		t.Fatalf("WINDOW_DUMP %+v", dump)
+	}
+	expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool { return m == wire.ShmImage{Width: 301, Height: 203} })
+
+	a.draw(3)
+	a.awaitPixels(b, dump)
+	d.next = len(d.all())
+	xproto.ChangeGC(c.X, a.gc, xproto.GcForeground, []uint32{0x123456})
+	xproto.PolyFillRectangle(c.X, xproto.Drawable(a.id), a.gc, []xproto.Rectangle{{X: 20, Y: 10, Width: 5, Height: 4}})
+	expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool {
+		return m == wire.ShmImage{X: 20, Y: 10, Width: 5, Height: 4}
+	})
+	if !sameColours(a.content(), b.pixels(dump)) {
+		t.Error("SHMIMAGE came before the pixels")
+	}
+
+	a.setText(xproto.AtomWmName, xproto.AtomString, strings.Repeat("ä", 100))
+	if _, m := expectBody[wire.WMName](d, id, nil); string(m) != strings.Repeat("ä", 62)+"…" {
+		t.Errorf("long title became %q", m)
+	}
+	xproto.UnmapWindow(c.X, a.id)
+	expectBody[wire.Unmap](d, id, nil)
+	xproto.MapWindow(c.X, a.id)
+	expectBody[wire.Map](d, id, nil)
+	_, dump = expectBody[wire.WindowDump](d, id, nil)
+	a.draw(9)
+	a.awaitPixels(b, dump)
+	xproto.DestroyWindow(c.X, a.id)
+	expectBody[wire.Destroy](d, id, nil)
 }
 
 func TestOverrideRedirectAndTransient(t *testing.T) {
@@ -427,12 +432,6 @@ func TestBadDaemonsAreDropped(t *testing.T) {
 // setCursor gives the window a blank cursor of that name, as toolkits do.
 func setCursor(t *testing.T, a *app, name string) {
 	t.Helper()
-	if err := xfixes.Init(a.c.X); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := xfixes.QueryVersion(a.c.X, 5, 0).Reply(); err != nil {
-		t.Fatal(err)
-	}
 	pixmap, cursor := xproto.Pixmap(newID(t, a.c)), xproto.Cursor(newID(t, a.c))
 	xproto.CreatePixmap(a.c.X, 1, pixmap, xproto.Drawable(a.id), 8, 8)
 	xproto.CreateCursor(a.c.X, cursor, pixmap, pixmap, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -5,6 +5,7 @@ import (
 
 	"qubist/gui/wire"
 
+	"github.com/BurntSushi/xgb/xfixes"
 	"github.com/BurntSushi/xgb/xproto"
 )
 
@@ -171,9 +172,16 @@ func TestStatesAndFocus(t *testing.T) {
 }
 
 func TestCursorsGoByName(t *testing.T) {
-	b := newBench(t, 1024)
-	d := connect(t, b.vchan, screen)
+	b := newServer(t, 1024)
 	c := b.client()
+	if err := xfixes.Init(c.X); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := xfixes.QueryVersion(c.X, 5, 0).Reply(); err != nil {
+		t.Fatal(err)
+	}
+	b.startAgent()
+	d := connect(t, b.vchan, screen)
 	a := newApp(t, c, 0, 0, 100, 100, appOptions{})
 	expectBody[wire.Map](d, a.remote(), nil)
 	tell(d, a.remote(), wire.Crossing{Event: wire.EnterNotify, X: 3, Y: 4})
