@@ -135,7 +135,7 @@ func (c *Conn) Poll(buf []Event) []Event {
 	return buf
 }
 
-// Lost is closed when the X server is gone; Err then says why.
+// Lost is closed when the X server is gone, or by Close; Err then says why.
 func (c *Conn) Lost() <-chan struct{} { return c.stream.lost }
 
 // Err is nil while the connection works.
@@ -152,6 +152,7 @@ func (c *Conn) Err() error {
 // called twice. No other method may be called after it.
 func (c *Conn) Close() {
 	c.close.Do(func() {
+		c.stream.hangUp()
 		c.X.Close()
 		<-c.pumped
 	})

@@ -39,9 +39,10 @@ type stream struct {
 	err  error
 
 	mu       sync.Mutex
-	changed  sync.Cond // of sent, closed
+	changed  sync.Cond // of what follows
 	sent     uint64    // requests written
 	answered uint64    // the last request known to have an answer
+	parked   bool      // the connection is lost and Read waits for a request to answer
 	closed   bool
 	opcode   byte // of MIT-SHM
 	fds      []int
@@ -176,8 +177,11 @@ func (s *stream) invent() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.answered == s.sent && !s.closed {
+		s.parked = true
+		s.changed.Broadcast()
 		s.changed.Wait()
 	}
+	s.parked = false
 	if s.answered == s.sent {
 		return net.ErrClosed
 	}
@@ -187,6 +191,17 @@ func (s *stream) invent() error {
 	binary.LittleEndian.PutUint16(s.packet[2:], uint16(s.answered))
 	s.rest = s.packet
 	return nil
+}
+
+// hangUp loses the connection on purpose and returns once Read is parked. Only then may xgb
+// be closed: it deadlocks when its reader sees the end before its writer's last request.
+func (s *stream) hangUp() {
+	s.UnixConn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.parked {
+		s.changed.Wait()
+	}
 }
 
 func (s *stream) isLost() bool {

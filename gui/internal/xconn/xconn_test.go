@@ -202,3 +202,25 @@ func TestDialCancelled(t *testing.T) {
 		t.Fatal("connected under a cancelled context")
 	}
 }
+
+// Closing while events pour in ends; so does closing many times over.
+func TestCloseUnderEvents(t *testing.T) {
+	s := xvfb.Start(t, xvfb.Options{})
+	for range 60 {
+		c, err := xconn.Dial(t.Context(), s.Display, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := window(t, c)
+		for range 200 {
+			xproto.ChangeProperty(c.X, xproto.PropModeReplace, w, xproto.AtomWmName, xproto.AtomString, 8, 1, []byte{'x'})
+		}
+		done := make(chan struct{})
+		go func() { c.Close(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("closing hangs")
+		}
+	}
+}
