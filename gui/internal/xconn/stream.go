@@ -39,11 +39,11 @@ type stream struct {
 	err  error
 
 	mu       sync.Mutex
-	changed  sync.Cond // of what follows
+	changed  sync.Cond // of sent, closed, idle
 	sent     uint64    // requests written
 	answered uint64    // the last request known to have an answer
-	parked   bool      // the connection is lost and Read waits for a request to answer
 	closed   bool
+	idle     bool // lost, every request is answered, and the reader waits for another
 	opcode   byte // of MIT-SHM
 	fds      []int
 }
@@ -177,11 +177,11 @@ func (s *stream) invent() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.answered == s.sent && !s.closed {
-		s.parked = true
+		s.idle = true
 		s.changed.Broadcast()
 		s.changed.Wait()
 	}
-	s.parked = false
+	s.idle = false
 	if s.answered == s.sent {
 		return net.ErrClosed
 	}
@@ -193,23 +193,25 @@ func (s *stream) invent() error {
 	return nil
 }
 
-// hangUp loses the connection on purpose and returns once Read is parked. Only then may xgb
-// be closed: it deadlocks when its reader sees the end before its writer's last request.
-func (s *stream) hangUp() {
-	s.UnixConn.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !s.parked {
-		s.changed.Wait()
-	}
-}
-
 func (s *stream) isLost() bool {
 	select {
 	case <-s.lost:
 		return true
 	default:
 		return false
+	}
+}
+
+// quiesce cuts the connection and returns once xgb's reader waits in Read. Only then does
+// xgb's end not hang: it sends a last request and must get the answer before its reader
+// looks whether the end has come. No requests may be made meanwhile.
+func (s *stream) quiesce() {
+	s.UnixConn.Close()
+	<-s.lost
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.idle {
+		s.changed.Wait()
 	}
 }
 

@@ -18,7 +18,9 @@ import (
 
 	"qubist/core/adminclient"
 	"qubist/core/paths"
+	"qubist/core/prompt"
 	"qubist/ui/internal/app"
+	"qubist/ui/internal/demo"
 	"qubist/ui/internal/live"
 )
 
@@ -26,6 +28,7 @@ type flags struct {
 	root, socket string
 	readOnly     bool
 	noQuestions  bool
+	demo         bool
 }
 
 func main() {
@@ -34,6 +37,7 @@ func main() {
 	flag.StringVar(&f.socket, "socket", "", "Admin API socket `path` (default the instance's)")
 	flag.BoolVar(&f.readOnly, "read-only", false, "look, but change nothing")
 	flag.BoolVar(&f.noQuestions, "no-questions", false, "do not lend this terminal to waiting questions")
+	flag.BoolVar(&f.demo, "demo", false, "show a throw-away system without guests, gone at the end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
 	defer stop()
@@ -49,6 +53,13 @@ func run(ctx context.Context, f flags) error {
 	}
 	if !term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("standard output is not a terminal; for scripts there are the qvm- commands")
+	}
+	if f.demo {
+		end, err := demonstrate(ctx, &f)
+		if err != nil {
+			return err
+		}
+		defer end()
 	}
 	p, err := paths.New(f.root)
 	if err != nil {
@@ -72,9 +83,43 @@ func run(ctx context.Context, f flags) error {
 		ReadOnly: f.readOnly, Log: log,
 	}
 	if !f.noQuestions {
+		questions := live.NewQuestions(ctx, p.PromptSocket(), prompt.Watch, log)
+		defer questions.Wait()
+		defer cancel()
+		o.Questions = questions
 		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
 	}
-	return app.Run(ctx, o, os.Stdout)
+	return app.Run(ctx, o, os.Stdin, os.Stdout)
+}
+
+// demonstrate starts a demonstration and points f at it. It fills while it is watched.
+func demonstrate(ctx context.Context, f *flags) (end func(), err error) {
+	qubesd, err := live.Beside("qubesd")
+	if err != nil {
+		return nil, err
+	}
+	d, err := demo.Start(ctx, qubesd)
+	if err != nil {
+		return nil, err
+	}
+	f.root, f.noQuestions = d.Root, true
+	if f.socket, err = d.Socket(); err != nil {
+		d.Close()
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	filled := make(chan struct{})
+	go func() {
+		defer close(filled)
+		if err := demo.Fill(ctx, adminclient.New(f.socket)); err != nil && ctx.Err() == nil {
+			_ = os.WriteFile(filepath.Join(d.Root, "log", "demo.log"), []byte(err.Error()+"\n"), 0o600)
+		}
+	}()
+	return func() {
+		cancel()
+		<-filled
+		d.Close()
+	}, nil
 }
 
 // attach is the question's front end on this terminal.
@@ -83,7 +128,7 @@ func attach(ctx context.Context, root string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--attach"}
+	args := []string{"--attach", "--once"}
 	if root != "" {
 		args = append(args, "--root", root)
 	}

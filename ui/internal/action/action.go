@@ -132,7 +132,7 @@ var restart = Action{
 
 var kill = Action{
 	ID: "kill", Key: "K", Title: "kill", Help: "end the qube at once, without asking it",
-	Danger: "What it has not saved is lost.",
+	Danger: "Unsaved work is lost.",
 	Why: func(e Env, q state.Qube) string {
 		if why := e.forbids(q); why != "" {
 			return why
@@ -181,7 +181,7 @@ var unpause = Action{
 
 var remove = Action{
 	ID: "remove", Key: "d", Title: "remove", Help: "delete the qube and its volumes",
-	Danger: "Its private volume and settings are deleted; this cannot be undone.",
+	Danger: "Private volumes and settings are deleted; this cannot be undone.",
 	Why: func(e Env, q state.Qube) string {
 		if why := e.forbids(q); why != "" {
 			return why

@@ -45,7 +45,7 @@ func (m *Model) commands() []command {
 		command{name: "reset", arg: "property", help: "set a property of the qube to its default", needsArg: true, why: changes, complete: m.propertyNames, run: m.resetNamed},
 		command{name: "filter", arg: "[terms]", key: "/", help: "show only what matches", complete: filterWords, run: m.filterBy},
 		command{name: "sort", arg: "column", key: "o", help: "sort by a column", needsArg: true, complete: columnNames, run: m.sortBy},
-		command{name: "messages", key: "m", help: "running tasks and what was told", run: func(string) tea.Cmd { m.screen, m.journal = journal, listState{}; return nil }},
+		command{name: "messages", key: "m", help: "running tasks and what was told", run: func(string) tea.Cmd { return m.openJournal() }},
 		command{name: "home", help: "the table of qubes", run: func(string) tea.Cmd { m.screen = home; return nil }},
 		command{name: "help", key: "?", help: "the keys that work now", run: func(string) tea.Cmd { m.help = &listState{}; return nil }},
 		command{name: "quit", key: "q", help: "leave the console; qubes keep running", run: func(string) tea.Cmd { return tea.Quit }},

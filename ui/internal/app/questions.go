@@ -1,7 +1,11 @@
 package app
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"os/exec"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -48,7 +52,14 @@ func (m *Model) lend() tea.Cmd {
 	}
 	m.lentOpen = m.open
 	m.opts.Log.Info("lending the terminal to the question")
-	return tea.ExecProcess(c, func(err error) tea.Msg { return lentMsg{err} })
+	said := &lastWords{}
+	c.Stderr = said
+	return tea.Exec(&loan{c, m.terminal}, func(err error) tea.Msg {
+		if text := said.String(); err != nil && text != "" {
+			err = errors.New(text)
+		}
+		return lentMsg{err}
+	})
 }
 
 func (m *Model) returned(err error) tea.Cmd {
@@ -69,3 +80,34 @@ func (m *Model) lendFailed(err error) tea.Cmd {
 		Next: "It is denied when its time is over. a tries again."})
 	return nil
 }
+
+// lastWords keeps the beginning of what a program writes to its standard error.
+type lastWords struct{ bytes.Buffer }
+
+// wordsLimit bounds it, in bytes.
+const wordsLimit = 2000
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	if room := wordsLimit - w.Len(); room > 0 {
+		w.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// loan runs a program on the terminal, which is ours before and after.
+type loan struct {
+	*exec.Cmd
+	t terminal
+}
+
+// Run implements tea.ExecCommand.
+func (l *loan) Run() error { return l.t.Lend(l.Cmd.Run) }
+
+// SetStdin implements tea.ExecCommand; the program gets what we have.
+func (l *loan) SetStdin(r io.Reader) { l.Stdin = r }
+
+// SetStdout implements tea.ExecCommand.
+func (l *loan) SetStdout(w io.Writer) { l.Stdout = w }
+
+// SetStderr implements tea.ExecCommand; its standard error is kept for the report.
+func (l *loan) SetStderr(io.Writer) {}
