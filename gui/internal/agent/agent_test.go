@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"qubist/gui/internal/xconn"
 	"qubist/gui/wire"
 
+	"github.com/BurntSushi/xgb/xfixes"
 	"github.com/BurntSushi/xgb/xproto"
 )
 
@@ -149,59 +151,62 @@ func event[T any](t *testing.T, c *xconn.Conn, fits func(T) bool) T {
 }
 
 func TestWindowIsAnnouncedAndShown(t *testing.T) {
-	for _, depth := range []byte{0, 32} {
-		b := newBench(t, 4096)
-		d := connect(t, b.vchan, screen)
-		c := b.client()
-		a := newApp(t, c, 30, 40, 301, 203, appOptions{depth: depth, unmapped: true, border: 3})
-		a.setText(xproto.AtomWmName, xproto.AtomString, "Gr\xfc\xdfe")
-		a.setText(xproto.AtomWmClass, xproto.AtomString, "name\x00Class\x00")
-		xproto.MapWindow(c.X, a.id)
-
-		id, create := expectBody[wire.Create](d, 0, nil)
-		if id != a.remote() || create.Width != 301 || create.Height != 203 || create.OverrideRedirect {
-			t.Fatalf("CREATE %#x %+v", id, create)
-		}
-		if _, m := expectBody[wire.WMClass](d, id, nil); m.Name != "name" || m.Class != "Class" {
-			t.Errorf("WMCLASS %+v", m)
-		}
-		if _, m := expectBody[wire.WMName](d, id, nil); m != "Grüße" {
-			t.Errorf("WMNAME %q", m)
-		}
-		expectBody[wire.Map](d, id, nil)
-		_, dump := expectBody[wire.WindowDump](d, id, nil)
-		if dump.Kind != wire.DumpRegion || dump.Width != 301 || dump.Height != 203 || !dump.FitsRegion(4096*wire.PageSize) {
-			t.Fatalf("WINDOW_DUMP %+v", dump)
-		}
-		expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool { return m == wire.ShmImage{Width: 301, Height: 203} })
-
-		a.draw(3)
-		a.awaitPixels(b, dump)
-		d.next = len(d.all())
-		xproto.ChangeGC(c.X, a.gc, xproto.GcForeground, []uint32{0x123456})
-		xproto.PolyFillRectangle(c.X, xproto.Drawable(a.id), a.gc, []xproto.Rectangle{{X: 20, Y: 10, Width: 5, Height: 4}})
-		_, m := expectBody[wire.ShmImage](d, id, nil)
-		if want := (wire.ShmImage{X: 20, Y: 10, Width: 5, Height: 4}); m != want {
-			t.Errorf("SHMIMAGE %+v, want %+v", m, want)
-		}
-		if !sameColours(a.content(), b.pixels(dump)) {
-			t.Error("SHMIMAGE came before the pixels")
-		}
-
-		a.setText(xproto.AtomWmName, xproto.AtomString, strings.Repeat("ä", 100))
-		if _, m := expectBody[wire.WMName](d, id, nil); string(m) != strings.Repeat("ä", 62)+"…" {
-			t.Errorf("long title became %q", m)
-		}
-		xproto.UnmapWindow(c.X, a.id)
-		expectBody[wire.Unmap](d, id, nil)
-		xproto.MapWindow(c.X, a.id)
-		expectBody[wire.Map](d, id, nil)
-		_, dump = expectBody[wire.WindowDump](d, id, nil)
-		a.draw(9)
-		a.awaitPixels(b, dump)
-		xproto.DestroyWindow(c.X, a.id)
-		expectBody[wire.Destroy](d, id, nil)
+	for _, depth := range []byte{24, 32} {
+		t.Run(fmt.Sprint("depth ", depth), func(t *testing.T) { announcedAndShown(t, depth) })
 	}
+}
+
+func announcedAndShown(t *testing.T, depth byte) {
+	b := newBench(t, 4096)
+	d := connect(t, b.vchan, screen)
+	c := b.client()
+	a := newApp(t, c, 30, 40, 301, 203, appOptions{depth: depth, unmapped: true, border: 3})
+	a.setText(xproto.AtomWmName, xproto.AtomString, "Gr\xfc\xdfe")
+	a.setText(xproto.AtomWmClass, xproto.AtomString, "name\x00Class\x00")
+	xproto.MapWindow(c.X, a.id)
+
+	id, create := expectBody[wire.Create](d, 0, nil)
+	if id != a.remote() || create.Width != 301 || create.Height != 203 || create.OverrideRedirect {
+		t.Fatalf("CREATE %#x %+v", id, create)
+	}
+	if _, m := expectBody[wire.WMClass](d, id, nil); m.Name != "name" || m.Class != "Class" {
+		t.Errorf("WMCLASS %+v", m)
+	}
+	if _, m := expectBody[wire.WMName](d, id, nil); m != "Grüße" {
+		t.Errorf("WMNAME %q", m)
+	}
+	expectBody[wire.Map](d, id, nil)
+	_, dump := expectBody[wire.WindowDump](d, id, nil)
+	if dump.Kind != wire.DumpRegion || dump.Width != 301 || dump.Height != 203 || !dump.FitsRegion(4096*wire.PageSize) {
+		t.Fatalf("WINDOW_DUMP %+v", dump)
+	}
+	expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool { return m == wire.ShmImage{Width: 301, Height: 203} })
+
+	a.draw(3)
+	a.awaitPixels(b, dump)
+	d.next = len(d.all())
+	xproto.ChangeGC(c.X, a.gc, xproto.GcForeground, []uint32{0x123456})
+	xproto.PolyFillRectangle(c.X, xproto.Drawable(a.id), a.gc, []xproto.Rectangle{{X: 20, Y: 10, Width: 5, Height: 4}})
+	expectBody[wire.ShmImage](d, id, func(m wire.ShmImage) bool {
+		return m == wire.ShmImage{X: 20, Y: 10, Width: 5, Height: 4}
+	})
+	if !sameColours(a.content(), b.pixels(dump)) {
+		t.Error("SHMIMAGE came before the pixels")
+	}
+
+	a.setText(xproto.AtomWmName, xproto.AtomString, strings.Repeat("ä", 100))
+	if _, m := expectBody[wire.WMName](d, id, nil); string(m) != strings.Repeat("ä", 62)+"…" {
+		t.Errorf("long title became %q", m)
+	}
+	xproto.UnmapWindow(c.X, a.id)
+	expectBody[wire.Unmap](d, id, nil)
+	xproto.MapWindow(c.X, a.id)
+	expectBody[wire.Map](d, id, nil)
+	_, dump = expectBody[wire.WindowDump](d, id, nil)
+	a.draw(9)
+	a.awaitPixels(b, dump)
+	xproto.DestroyWindow(c.X, a.id)
+	expectBody[wire.Destroy](d, id, nil)
 }
 
 func TestOverrideRedirectAndTransient(t *testing.T) {
@@ -273,14 +278,18 @@ func TestReconnectAnnouncesInOrder(t *testing.T) {
 	expectBody[wire.ShmImage](d, a.remote(), nil)
 	gone := newApp(t, c, 0, 0, 10, 10, appOptions{})
 	expectBody[wire.ShmImage](d, gone.remote(), nil)
-	d.conn.Close()
-	xproto.DestroyWindow(c.X, gone.id)
 	a.setText(xproto.AtomWmClass, xproto.AtomString, "n\x00C\x00")
-	xproto.ChangeProperty(c.X, xproto.PropModeReplace, a.id, xproto.AtomWmNormalHints, xproto.AtomWmSizeHints, 32, 18, make([]byte, 72))
-	a.draw(11)
-	if err := c.Sync(); err != nil {
-		t.Fatal(err)
+	expectBody[wire.WMClass](d, a.remote(), nil)
+	hints := make([]byte, 72)
+	hints[0], hints[20] = byte(wire.HintMinSize), 30
+	xproto.ChangeProperty(c.X, xproto.PropModeReplace, a.id, xproto.AtomWmNormalHints, xproto.AtomWmSizeHints, 32, 18, hints)
+	if _, m := expectBody[wire.WindowHints](d, a.remote(), nil); m.Flags != wire.HintMinSize || m.MinWidth != 30 {
+		t.Errorf("HINTS %+v", m)
 	}
+	xproto.DestroyWindow(c.X, gone.id)
+	expectBody[wire.Destroy](d, gone.remote(), nil)
+	d.conn.Close()
+	a.draw(11)
 	d = connect(t, b.vchan, screen)
 	expectBody[wire.ShmImage](d, a.remote(), nil)
 	var kinds []string
@@ -418,4 +427,17 @@ func TestBadDaemonsAreDropped(t *testing.T) {
 	d.conn.Write([]byte{77, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3}) // unknown and short: skipped
 	a := newApp(t, b.client(), 0, 0, 20, 20, appOptions{})
 	expectBody[wire.Map](d, a.remote(), nil)
+}
+
+// setCursor gives the window a blank cursor of that name, as toolkits do.
+func setCursor(t *testing.T, a *app, name string) {
+	t.Helper()
+	pixmap, cursor := xproto.Pixmap(newID(t, a.c)), xproto.Cursor(newID(t, a.c))
+	xproto.CreatePixmap(a.c.X, 1, pixmap, xproto.Drawable(a.id), 8, 8)
+	xproto.CreateCursor(a.c.X, cursor, pixmap, pixmap, 0, 0, 0, 0, 0, 0, 0, 0)
+	xfixes.SetCursorName(a.c.X, cursor, uint16(len(name)), name)
+	xproto.ChangeWindowAttributes(a.c.X, a.id, xproto.CwCursor, []uint32{uint32(cursor)})
+	if err := a.c.Sync(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -206,6 +206,15 @@ var discard = slog.New(slog.DiscardHandler)
 
 func newBench(t *testing.T, pages int) *bench {
 	t.Helper()
+	b := newServer(t, pages)
+	b.startAgent()
+	return b
+}
+
+// newServer is a bench whose agent is still to be started. xgb's tables of extensions are
+// global: programs that need one are connected before the agent.
+func newServer(t *testing.T, pages int) *bench {
+	t.Helper()
 	b := &bench{t: t, server: xvfb.Start(t, xvfb.Options{Cookie: true})}
 	b.setUp(pages)
 	return b
@@ -225,7 +234,6 @@ func (b *bench) setUp(pages int) {
 	if err := os.Truncate(b.region, int64(pages)*wire.PageSize); err != nil {
 		b.t.Fatal(err)
 	}
-	b.startAgent()
 }
 
 func (b *bench) startAgent() {

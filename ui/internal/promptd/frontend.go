@@ -20,6 +20,9 @@ func (a *Agent) serveFrontEnd(ctx context.Context, conn *net.UnixConn) error {
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
 	lines := prompt.NewLines(conn)
 	line, err := lines.Next()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // somebody looked whether we live
+	}
 	if err != nil {
 		return fmt.Errorf("waiting for a front end's first line: %w", err)
 	}

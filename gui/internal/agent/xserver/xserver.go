@@ -5,14 +5,12 @@
 package xserver
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
@@ -29,6 +27,7 @@ const (
 const (
 	startTime = 60 * time.Second // emulated machines are slow
 	probeTime = 5 * time.Second
+	pollTime  = 30 * time.Millisecond
 	endTime   = 5 * time.Second
 )
 
@@ -78,7 +77,7 @@ func alive(ctx context.Context, c Config) bool {
 }
 
 func command(c Config) (*exec.Cmd, error) {
-	common := []string{c.Display, "-nolisten", "tcp", "-noreset", "-auth", c.Authority, "-displayfd", "3", "-r", "-s", "0"}
+	common := []string{c.Display, "-nolisten", "tcp", "-noreset", "-auth", c.Authority, "-r", "-s", "0"}
 	switch c.Kind {
 	case Xorg:
 		return exec.Command("/usr/bin/Xorg", append(common,
@@ -94,6 +93,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The server's copy of w is closed by its end, whatever that is.
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the x server: %w", err)
@@ -109,7 +109,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("starting the x server: %w", err)
 	}
 	s := &Server{Started: true, cmd: cmd}
-	if err := awaitReady(ctx, r); err != nil {
+	if err := awaitReady(ctx, c, r); err != nil {
 		s.kill()
 		return nil, fmt.Errorf("starting the x server: %w", err)
 	}
@@ -117,23 +117,24 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
-// awaitReady waits until the server has written its display number.
-func awaitReady(ctx context.Context, r *os.File) error {
-	if err := r.SetReadDeadline(time.Now().Add(startTime)); err != nil {
-		return err
+// awaitReady waits until the server takes connections. (Its -displayfd would tell, but
+// switches off the lock that keeps two servers from one display.)
+func awaitReady(ctx context.Context, c Config, r *os.File) error {
+	for limit := time.Now().Add(startTime); time.Now().Before(limit); {
+		if err := r.SetReadDeadline(time.Now().Add(pollTime)); err != nil {
+			return err
+		}
+		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return errors.New("it ended at once; its log says why")
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if alive(ctx, c) {
+			return nil
+		}
 	}
-	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	line, err := bufio.NewReader(r).ReadString('\n')
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("not ready after %v", startTime)
-	case err != nil || strings.TrimSpace(line) == "":
-		return errors.New("it ended at once; its log says why")
-	}
-	return nil
+	return fmt.Errorf("not ready after %v", startTime)
 }
 
 func (s *Server) kill() {
