@@ -267,13 +267,15 @@ func (d *desk) prompt(service string) *terminal {
 	return term
 }
 
-// allow answers the shown question with yes, after the guard time.
+// allow answers the shown question with yes, after the guard time: to the targets, the
+// name, choose it, allow.
 func (term *terminal) allow() {
 	term.t.Helper()
 	time.Sleep(time.Second)
-	term.press("\t")
-	time.Sleep(300 * time.Millisecond)
-	term.press("\r")
+	for _, keys := range []string{"\t", "vault", "\r", "\r"} {
+		term.press(keys)
+		time.Sleep(300 * time.Millisecond)
+	}
 }
 
 func typedCall(d *desk) {

@@ -11,10 +11,11 @@ import (
 	"strings"
 	"syscall"
 
+	"qubist/core/vchan"
+	"qubist/core/vchan/open"
 	"qubist/qrexec/internal/agent"
 	"qubist/qrexec/internal/getopt"
 	"qubist/qrexec/internal/proc"
-	"qubist/qrexec/internal/transport"
 )
 
 const (
@@ -40,7 +41,7 @@ func run(args []string) int {
 		return 2
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	driver, err := transport.VM()
+	driver, err := vmDriver()
 	if err != nil {
 		log.Error(err.Error())
 		return 1
@@ -58,4 +59,12 @@ func run(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+func vmDriver() (vchan.Driver, error) {
+	id, err := open.GuestDomID(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return open.Guest(id, os.Getenv)
 }

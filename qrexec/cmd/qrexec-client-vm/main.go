@@ -13,9 +13,10 @@ import (
 	"strings"
 	"syscall"
 
+	"qubist/core/vchan"
+	"qubist/core/vchan/open"
 	"qubist/qrexec/internal/cli"
 	"qubist/qrexec/internal/getopt"
-	"qubist/qrexec/internal/transport"
 	"qubist/qrexec/internal/vmcall"
 	"qubist/qrexec/wire"
 )
@@ -90,7 +91,7 @@ func run(args []string) int {
 }
 
 func (o *options) call(rest []string) (int, error) {
-	driver, err := transport.VM()
+	driver, err := vmDriver()
 	if err != nil {
 		return 0, err
 	}
@@ -124,4 +125,12 @@ func (o *options) call(rest []string) (int, error) {
 		}
 	}
 	return code, err
+}
+
+func vmDriver() (vchan.Driver, error) {
+	id, err := open.GuestDomID(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return open.Guest(id, os.Getenv)
 }

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"qubist/core/paths"
+	"qubist/core/vchan/open"
 	"qubist/qrexec/client"
 	"qubist/qrexec/internal/cli"
 	"qubist/qrexec/internal/getopt"
-	"qubist/qrexec/internal/transport"
 )
 
 const usage = `usage: qrexec-client [options] -d VM user:command
@@ -98,7 +98,7 @@ func (o *options) call(command string) (int, error) {
 	if o.vm == "dom0" || o.vm == "@adminvm" {
 		return 0, runHere(p, command)
 	}
-	driver, err := transport.Dom0(p)
+	driver, err := open.Dom0(p, os.Getenv)
 	if err != nil {
 		return 0, err
 	}

@@ -17,10 +17,10 @@ import (
 	"qubist/core/adminclient"
 	"qubist/core/paths"
 	"qubist/core/qube"
+	"qubist/core/vchan/open"
 	"qubist/qrexec/internal/daemon"
 	"qubist/qrexec/internal/getopt"
 	"qubist/qrexec/internal/proc"
-	"qubist/qrexec/internal/transport"
 	"qubist/qrexec/wire"
 )
 
@@ -37,7 +37,6 @@ func main() {
 
 type options struct {
 	root, socketDir, program, uuid string
-	quiet                          bool
 	readyFD                        int
 }
 
@@ -46,7 +45,7 @@ func run(args []string) int {
 	o.readyFD = -1
 	none := func() {}
 	rest, err := getopt.Parse(args, []getopt.Option{
-		{Short: 'q', Long: "quiet", Flag: getopt.On(&o.quiet)},
+		{Short: 'q', Long: "quiet", Flag: none},  // of the progress that the original prints
 		{Short: 'D', Long: "direct", Flag: none}, // always: we never go into the background
 		{Short: 'p', Long: "policy-program", Value: getopt.Set(&o.program)},
 		{Short: 'u', Long: "uuid", Value: getopt.Set(&o.uuid)},
@@ -92,20 +91,16 @@ func config(o options, rest []string) (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, err
 	}
-	driver, err := transport.Dom0(p)
+	driver, err := open.Dom0(p, os.Getenv)
 	if err != nil {
 		return daemon.Config{}, err
-	}
-	level := slog.LevelInfo
-	if o.quiet {
-		level = slog.LevelWarn
 	}
 	cfg := daemon.Config{
 		Driver: driver, DomID: qube.DomID(id), Name: name, UUID: o.uuid, DefaultUser: "user",
 		SocketDir: p.QrexecDir(), PolicySocket: p.PolicySocket(), PolicyProgram: o.program,
 		Admin:    adminclient.New(p.QubesdSocket()),
 		Services: proc.EnvDirs(os.Getenv, p.RPCDirs(), p.RPCConfigDirs()),
-		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("vm", name),
+		Log:      slog.New(slog.NewTextHandler(os.Stderr, nil)).With("vm", name),
 	}
 	if len(rest) == 3 {
 		cfg.DefaultUser = rest[2]

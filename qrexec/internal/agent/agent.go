@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -114,6 +115,9 @@ func (a *Agent) connect(ctx context.Context) error {
 
 // listen makes the local socket, which every user of the VM may use.
 func (a *Agent) listen() (*net.UnixListener, error) {
+	if err := os.MkdirAll(filepath.Dir(a.cfg.Socket), 0o755); err != nil {
+		return nil, fmt.Errorf("making the local socket: %w", err)
+	}
 	if err := os.Remove(a.cfg.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("making the local socket: %w", err)
 	}

@@ -297,7 +297,7 @@ func (r *run) start() {
 	for _, a := range argv[1:] {
 		r.cmd.Args = append(r.cmd.Args, r.sub(a))
 	}
-	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "QUBIST_ROOT=" + filepath.Join(r.dir, "root")}
+	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "QUBIST_VCHAN=socket", "QUBIST_ROOT=" + filepath.Join(r.dir, "root")}
 	for k, v := range r.tr.Setup.Env {
 		r.cmd.Env = append(r.cmd.Env, k+"="+r.sub(v))
 	}
