@@ -19,6 +19,7 @@ func (s *session) execute(c command) {
 	}
 	w := s.windows[xproto.Window(c.window)]
 	if w == nil || !w.announced {
+		s.releaseOnly(c.body)
 		return
 	}
 	switch m := c.body.(type) {

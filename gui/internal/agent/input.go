@@ -14,10 +14,20 @@ func (s *session) fake(event, detail byte, x, y int16) {
 	xtest.FakeInput(s.x.X, event, detail, xproto.TimeCurrentTime, s.root, x, y, 0)
 }
 
+// buttonMask are the bits of an event's state that are buttons.
+const buttonMask = xproto.KeyButMaskButton1 | xproto.KeyButMaskButton2 | xproto.KeyButMaskButton3 | xproto.KeyButMaskButton4 | xproto.KeyButMaskButton5
+
+// dragging reports whether a button is down. All motion is then told for the window in
+// which it was pressed, wherever the pointer is.
+func (s *session) dragging() bool {
+	p, err := xproto.QueryPointer(s.x.X, s.root).Reply()
+	return err == nil && p.Mask&buttonMask != 0
+}
+
 // pointTo moves the pointer to a place in w. The first time in w it also puts w on top: at
-// that place dom0 shows w.
+// that place dom0 shows w. Not during a drag: the pointer may be over the menu it opened.
 func (s *session) pointTo(w *window, x, y int32) {
-	if s.pointer != w.id {
+	if s.pointer != w.id && !s.dragging() {
 		s.raise(w)
 		s.pointer = w.id
 	}
@@ -42,6 +52,20 @@ func (s *session) button(w *window, m wire.Button) {
 	}
 }
 
+// releaseOnly obeys a release in a window that is gone: what was pressed must not stay so.
+func (s *session) releaseOnly(body any) {
+	switch m := body.(type) {
+	case wire.Button:
+		if m.Event == wire.ButtonRelease && m.Button >= 1 && m.Button <= maxButton {
+			s.fake(xproto.ButtonRelease, byte(m.Button), 0, 0)
+		}
+	case wire.Keypress:
+		if m.Event == wire.KeyRelease && m.Keycode >= 8 && m.Keycode <= 255 {
+			s.fake(xproto.KeyRelease, byte(m.Keycode), 0, 0)
+		}
+	}
+}
+
 // crossing follows the pointer into or out of w. Crossings caused by grabs are dom0's own.
 func (s *session) crossing(w *window, m wire.Crossing) {
 	if m.Mode != wire.NotifyNormal {
@@ -51,7 +75,7 @@ func (s *session) crossing(w *window, m wire.Crossing) {
 	case wire.EnterNotify:
 		s.pointTo(w, m.X, m.Y)
 	case wire.LeaveNotify:
-		if s.pointer == w.id {
+		if s.pointer == w.id && !s.dragging() {
 			s.pointAway()
 		}
 	}

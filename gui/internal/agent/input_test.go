@@ -105,6 +105,34 @@ func TestPointer(t *testing.T) {
 	event(t, c, func(e xproto.EnterNotifyEvent) bool { return e.Event == a.id })
 }
 
+// Pressing opens a menu; dom0 tells the motion over it for the window that was pressed.
+func TestDragOverMenu(t *testing.T) {
+	b := newBench(t, 1024)
+	d := connect(t, b.vchan, screen)
+	c := b.client()
+	a := newApp(t, c, 100, 100, 200, 100, appOptions{})
+	expectBody[wire.Map](d, a.remote(), nil)
+	tell(d, a.remote(), wire.Crossing{Event: wire.EnterNotify, X: 10, Y: 10})
+	tell(d, a.remote(), wire.Button{Event: wire.ButtonPress, X: 10, Y: 10, Button: 1})
+	event(t, c, func(e xproto.ButtonPressEvent) bool { return true })
+	menu := newApp(t, c, 105, 105, 50, 50, appOptions{override: true})
+	expectBody[wire.Map](d, menu.remote(), nil)
+	tell(d, a.remote(), wire.Crossing{Event: wire.LeaveNotify, X: 10, Y: 10})
+	tell(d, a.remote(), wire.Motion{X: 20, Y: 20})
+	event(t, c, func(e xproto.MotionNotifyEvent) bool { return e.RootX == 120 })
+	if p, err := xproto.QueryPointer(c.X, c.Screen.Root).Reply(); err != nil || p.Child != menu.id {
+		t.Errorf("the pointer is in %#x, want the menu %#x (%v)", p.Child, menu.id, err)
+	}
+	// The window that was pressed is gone when the button is let go.
+	xproto.DestroyWindow(c.X, a.id)
+	expectBody[wire.Destroy](d, a.remote(), nil)
+	tell(d, a.remote(), wire.Button{Event: wire.ButtonRelease, X: 10, Y: 10, Button: 1})
+	await(t, "the release", func() bool {
+		p, err := xproto.QueryPointer(c.X, c.Screen.Root).Reply()
+		return err == nil && p.Mask&xproto.KeyButMaskButton1 == 0
+	})
+}
+
 func TestStatesAndFocus(t *testing.T) {
 	b := newBench(t, 1024)
 	d := connect(t, b.vchan, screen)
