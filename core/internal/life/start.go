@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,11 +41,20 @@ type plan struct {
 	qrexec   time.Duration
 	prohibit string
 	restore  bool
+	persist  []string // values of custom-persist features
+	spawned  bool     // the domain was built
 }
 
 // Start starts a qube, its network qubes first, and returns when its agent is there. A qube
 // that is not halted is a success.
-func (s *System) Start(ctx context.Context, n qube.Name) error {
+func (s *System) Start(ctx context.Context, n qube.Name) error { return s.startChain(ctx, n, nil) }
+
+// startChain starts n on behalf of the qubes in users, which wait for it: one that waits for
+// itself is a loop in the network.
+func (s *System) startChain(ctx context.Context, n qube.Name, users []qube.Name) error {
+	if slices.Contains(users, n) {
+		return adminapi.Errorf(adminapi.VMError, "Network loop: %s needs itself to start", n)
+	}
 	unlock, err := s.lock(ctx, n)
 	if err != nil {
 		return err
@@ -69,7 +79,7 @@ func (s *System) Start(ctx context.Context, n qube.Name) error {
 		return err
 	}
 	// A start is not tied to the caller: it ends by itself or with the system.
-	err = s.start(s.ctx, &p)
+	err = s.start(s.ctx, &p, append(users, n))
 	if err == nil {
 		return nil
 	}
@@ -78,6 +88,9 @@ func (s *System) Start(ctx context.Context, n qube.Name) error {
 	_ = s.Write(func(m *domain.Model) error {
 		if vm := m.VM(n); vm != nil {
 			m.Fire(vm, "domain-start-failed", "reason", strings.ReplaceAll(reason, "\x00", ""))
+			if p.spawned {
+				fireStopped(m, vm)
+			}
 		}
 		return nil
 	})
@@ -107,6 +120,11 @@ func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
 		}
 	}
 	p.prohibit, _ = vm.Feature("prohibit-start")
+	for _, f := range vm.Features() {
+		if strings.HasPrefix(f.Key, "custom-persist.") {
+			p.persist = append(p.persist, f.Value)
+		}
+	}
 	p.restore = vm.HasTag("backup-restore-in-progress")
 	p.agent = m.FeatureWithTemplate(vm, "qrexec")
 	service := m.FeatureWithTemplate(vm, "servicevm")
@@ -158,7 +176,7 @@ func explicitOpts(m *domain.Model, vm *domain.VM) string {
 func seconds(n int64) time.Duration { return time.Duration(min(max(n, 1), 86400)) * time.Second }
 
 // start goes through the steps in upstream's order; what was done is undone when one fails.
-func (s *System) start(ctx context.Context, p *plan) (err error) {
+func (s *System) start(ctx context.Context, p *plan, chain []qube.Name) (err error) {
 	if p.prohibit != "" {
 		return adminapi.Errorf(adminapi.Exception, "Qube start is prohibited. Rationale: %s", p.prohibit)
 	}
@@ -171,7 +189,7 @@ func (s *System) start(ctx context.Context, p *plan) (err error) {
 	}
 	s.fire(p.name, "domain-verify-files")
 	if p.netvm != "" {
-		if err := s.Start(ctx, p.netvm); err != nil {
+		if err := s.startChain(ctx, p.netvm, chain); err != nil {
 			return err
 		}
 	}
@@ -242,12 +260,18 @@ func (s *System) spawn(ctx context.Context, cancel context.CancelCauseFunc, p *p
 	})
 	undo.add(func() { s.Daemons.Stop(xid) })
 	s.fireAll(p.name, "property-reset:xid", "property-reset:stubdom_xid", "property-reset:start_time")
+	p.spawned = true
 	s.fire(p.name, "domain-spawn", "start_guid", "True")
 	return nil
 }
 
 // boot lets the domain run and waits for its agent.
 func (s *System) boot(ctx context.Context, p *plan) error {
+	for _, v := range p.persist { // stored unchecked, as in the original
+		if err := domain.CheckPersist(v); err != nil {
+			return err
+		}
+	}
 	tctx, cancel := context.WithTimeout(ctx, transportWait)
 	defer cancel()
 	if err := s.Daemons.Start(tctx, s.vchand(p)); err != nil {

@@ -263,11 +263,12 @@ func (s *System) nextXID() (qube.DomID, error) {
 	return 0, errors.New("no free domain number")
 }
 
-// pool opens a pool once.
+// pool opens a pool once. The caller does not hold System.mu.
 func (s *System) pool(name string) (volume.Pool, error) {
 	s.pools.Lock()
-	defer s.pools.Unlock()
-	if p := s.pools.open[name]; p != nil {
+	p := s.pools.open[name]
+	s.pools.Unlock()
+	if p != nil {
 		return p, nil
 	}
 	s.mu.RLock()
@@ -283,6 +284,11 @@ func (s *System) pool(name string) (volume.Pool, error) {
 	p, err := s.OpenPool(conf)
 	if err != nil {
 		return nil, fmt.Errorf("opening pool %q: %w", name, err)
+	}
+	s.pools.Lock()
+	defer s.pools.Unlock()
+	if other := s.pools.open[name]; other != nil {
+		return other, nil // opened meanwhile; its locks must be the only ones
 	}
 	s.pools.open[name] = p
 	return p, nil
