@@ -169,7 +169,7 @@ func (a *Agent) Await(t wire.Type, window uint32) Message {
 	return a.AwaitThat(t, window, func(Message) bool { return true })
 }
 
-// AwaitThat is Await for a message that also satisfies ok.
+// AwaitThat is Await for a message that also satisfies ok; type 0 stands for any message.
 func (a *Agent) AwaitThat(t wire.Type, window uint32, ok func(Message) bool) Message {
 	a.T.Helper()
 	deadline := time.After(Limit)
@@ -180,7 +180,7 @@ func (a *Agent) AwaitThat(t wire.Type, window uint32, ok func(Message) bool) Mes
 			if !open {
 				a.T.Fatalf("the daemon hung up before type %d for %#x; seen %v", t, window, seen)
 			}
-			if m.Type == t && m.Window == window && ok(m) {
+			if (t == 0 || m.Type == t && m.Window == window) && ok(m) {
 				return m
 			}
 			seen = append(seen, fmt.Sprintf("%d:%#x:%x", m.Type, m.Window, m.Body))

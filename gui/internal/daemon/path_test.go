@@ -236,6 +236,41 @@ func TestFocusIsNotStolen(t *testing.T) {
 	b.Await(wire.TypeKeypress, 7)
 }
 
+// When a dialog closes, the keyboard returns to its owner; when a qube's last window closes,
+// what is typed reaches nobody, wherever the pointer is.
+func TestFocusReturns(t *testing.T) {
+	d := newDesk(t, xvfb.Options{})
+	a, _ := d.one()
+	in := func(m agenttest.Message) bool { return m.Body[0] == wire.FocusIn }
+	a.Show(7, image.Pt(0, 0), "x", picture(200, 150, 1))
+	a.AwaitThat(wire.TypeFocus, 7, in)
+	a.Send(8, wire.Create{Width: 100, Height: 50})
+	a.Send(8, wire.Map{TransientFor: 7})
+	a.AwaitThat(wire.TypeFocus, 8, in)
+	owner, dialog := d.window("work:7"), d.window("work:8")
+	if !dialog.rect.In(owner.rect) {
+		t.Errorf("dialog at %v, owner at %v", dialog.rect, owner.rect)
+	}
+	a.Send(8, wire.Destroy{})
+	a.AwaitThat(wire.TypeFocus, 7, in)
+
+	b := agenttest.New(t, d.dir, 6, regionSize)
+	d.start(6, "untrusted", red, b.Region)
+	b.Accept()
+	b.Show(9, image.Pt(0, 0), "y", picture(200, 150, 1))
+	w := d.window("untrusted:9")
+	d.move(w.rect.Min.Add(image.Pt(60, 60)))
+	a.Send(7, wire.Unmap{})
+	d.eventually("the window vanishes", func() bool { return len(d.tops()) == 1 })
+	d.key(38)
+	d.press(1)
+	if m := b.AwaitThat(0, 0, func(m agenttest.Message) bool {
+		return m.Type == wire.TypeKeypress || m.Type == wire.TypeButton
+	}); m.Type != wire.TypeButton {
+		t.Error("a key typed at no window reached another qube")
+	}
+}
+
 func TestMoveResizeClose(t *testing.T) {
 	for _, wm := range []string{"", "openbox"} {
 		t.Run("manager="+wm, func(t *testing.T) {

@@ -271,14 +271,14 @@ func TestBuildRefuses(t *testing.T) {
 		t.Errorf("with a missing program: %v", err)
 	}
 	b.Partial = true
-	unlock, err := lock(filepath.Join(b.Cache, "lock"))
+	held, err := lock(filepath.Join(b.Cache, "lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Build(ctx); !errors.Is(err, ErrBusy) {
 		t.Errorf("beside another build: %v", err)
 	}
-	unlock()
+	held.Close()
 	if err := b.space(1 << 60); !errors.Is(err, ErrSpace) {
 		t.Errorf("on a small disk: %v", err)
 	}
