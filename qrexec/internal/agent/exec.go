@@ -134,20 +134,20 @@ func (j job) start(a *Agent) (svc data.Service, done func(), err error) {
 		svc, err = data.FromSocket(conn, j.conf, j.cmd.Call.Text)
 		return svc, func() {}, err
 	}
+	a.startMu.Lock()
+	defer a.startMu.Unlock()
 	p, err := proc.Start(j.prog)
 	if err != nil {
 		return svc, nil, err
 	}
-	io := newStdio(p)
-	a.mu.Lock()
+	io := proc.NewStdio(p.Stdin, p.Stdout)
 	a.services[io] = struct{}{}
-	a.mu.Unlock()
 	done = func() {
-		a.mu.Lock()
+		a.startMu.Lock()
+		defer a.startMu.Unlock()
 		delete(a.services, io)
-		a.mu.Unlock()
 	}
-	return data.Service{Stdin: io.input(), Stdout: io, Stderr: p.Stderr, Done: p.Done(), Code: p.Code}, done, nil
+	return data.Service{Stdin: io.Input(), Stdout: io, Stderr: p.Stderr, Done: p.Done(), Code: p.Code}, done, nil
 }
 
 // sessionWait is one run of qubes.WaitForSession that requests share.
@@ -173,7 +173,7 @@ func (j job) awaitSession(a *Agent) error {
 				a.mu.Unlock()
 				close(w.done)
 			}()
-			if err := a.runWait(j.user); err != nil {
+			if err := a.runWait(j.user, j.cmd.Call.Source); err != nil {
 				a.cfg.Log.Warn("waiting for the session", "reason", err)
 			}
 		})
@@ -189,8 +189,8 @@ func (j job) awaitSession(a *Agent) error {
 
 // runWait runs the service that ends when the user's session is there, with the user's name
 // on its input.
-func (a *Agent) runWait(user string) error {
-	j, _, err := a.prepare(user + ":QUBESRPC " + waitService + " dom0")
+func (a *Agent) runWait(user, source string) error {
+	j, _, err := a.prepare(user + ":QUBESRPC " + waitService + " " + source)
 	if err != nil {
 		return err
 	}

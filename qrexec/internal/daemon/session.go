@@ -55,7 +55,7 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	d.mu.Lock()
 	d.epoch++
 	d.mu.Unlock()
-	local, err := d.listen()
+	sock, err := d.listen()
 	if err != nil {
 		conn.Close()
 		return err
@@ -67,9 +67,9 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	var wg sync.WaitGroup
 	wg.Go(func() { s.cancel(s.read()) })
 	wg.Go(func() { s.cancel(s.write()) })
-	wg.Go(func() { s.serveLocal(local.l) })
+	wg.Go(func() { s.serveLocal(sock.l) })
 	<-s.ctx.Done()
-	local.remove()
+	sock.remove()
 	d.mu.Lock()
 	d.ports.orphan()
 	d.mu.Unlock()

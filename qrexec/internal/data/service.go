@@ -9,8 +9,8 @@ import (
 	"qubist/qrexec/wire"
 )
 
-// Service are the local ends of a service. Close of an end is called exactly once and makes
-// a Read or Write of it return.
+// Service are the local ends of a service. Close of an end makes a Read or Write of it
+// return; that of Stdout may come while Stdin is still in use.
 type Service struct {
 	Stdin  io.WriteCloser // Close passes on the end of input only, if Stdout is the same socket
 	Stdout io.ReadCloser
@@ -51,13 +51,17 @@ func (l *Link) Serve(ctx context.Context, s Service) error {
 
 	code, err := s.wait(ctx, stdin, inEnd, stdoutEnd, outEnd, gone)
 	if err == nil {
+		s.Stdout.Close() // where the service was cut short, its output ends now
+		out.Wait()
 		l.wmu.Lock()
 		_, err = l.conn.Write(wire.AppendExitCode(nil, code))
 		l.wmu.Unlock()
 	}
 	l.Close()
 	stdin.Close()
-	s.Stdout.Close()
+	if err != nil {
+		s.Stdout.Close()
+	}
 	if s.Stderr != nil {
 		s.Stderr.Close()
 	}
