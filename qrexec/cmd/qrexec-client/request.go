@@ -71,7 +71,7 @@ func (r pending) serveHere(ctx context.Context, p paths.Paths, command string) (
 	}
 	run := local.Runner{
 		Dirs: proc.EnvDirs(os.Getenv, p.RPCDirs(), p.RPCConfigDirs()),
-		Log:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Log:  slog.New(slog.NewTextHandler(os.Stderr, nil)), Shell: true,
 	}
 	return 0, run.Serve(ctx, link, command)
 }

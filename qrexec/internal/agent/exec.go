@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -79,7 +78,7 @@ func (a *Agent) prepare(command string) (j job, note string, err error) {
 		return j, "", err
 	}
 	j.user = j.cmd.User
-	env := []string{"QREXEC_AGENT_PID=" + strconv.Itoa(os.Getpid())}
+	env := []string{agentPID()}
 	if c := j.cmd.Call; c != nil {
 		if j.conf, err = a.cfg.Dirs.Config(*c); err != nil {
 			return j, "", err
@@ -109,6 +108,9 @@ func (a *Agent) prepare(command string) (j job, note string, err error) {
 	j.prog.Account, err = a.cfg.Accounts.Switch(j.user)
 	return j, "", err
 }
+
+// agentPID tells a service whom to signal.
+func agentPID() string { return "QREXEC_AGENT_PID=" + strconv.Itoa(os.Getpid()) }
 
 // just starts a job nobody listens to.
 func (j job) just(a *Agent) error {
@@ -150,10 +152,8 @@ func (j job) start(a *Agent) (svc data.Service, done func(), err error) {
 	return data.Service{Stdin: io.Input(), Stdout: io, Stderr: p.Stderr, Done: p.Done(), Code: p.Code}, done, nil
 }
 
-// sessionWait is one run of qubes.WaitForSession that requests share.
+// sessionWait is one run of proc.WaitService that requests share.
 type sessionWait struct{ done chan struct{} }
-
-const waitService = "qubes.WaitForSession"
 
 // awaitSession waits for the user's session if the service wants one. It never fails a
 // request: a service that cannot be waited for is run all the same.
@@ -173,7 +173,8 @@ func (j job) awaitSession(a *Agent) error {
 				a.mu.Unlock()
 				close(w.done)
 			}()
-			if err := a.runWait(j.user, j.cmd.Call.Source); err != nil {
+			env := []string{agentPID()}
+			if err := a.cfg.Dirs.AwaitSession(a.ctx, a.cfg.Accounts, j.user, j.cmd.Call.Source, env); err != nil {
 				a.cfg.Log.Warn("waiting for the session", "reason", err)
 			}
 		})
@@ -185,30 +186,4 @@ func (j job) awaitSession(a *Agent) error {
 	case <-a.ctx.Done():
 		return a.ctx.Err()
 	}
-}
-
-// runWait runs the service that ends when the user's session is there, with the user's name
-// on its input.
-func (a *Agent) runWait(user, source string) error {
-	j, _, err := a.prepare(user + ":QUBESRPC " + waitService + " " + source)
-	if err != nil {
-		return err
-	}
-	if j.found.IsSocket() {
-		return fmt.Errorf("%s is a socket", waitService)
-	}
-	p, err := proc.Start(j.prog)
-	if err != nil {
-		return err
-	}
-	defer p.CloseStreams()
-	a.wg.Go(func() { io.Copy(io.Discard, p.Stdout) })
-	a.wg.Go(func() { io.Copy(io.Discard, p.Stderr) })
-	io.WriteString(p.Stdin, user+"\n")
-	p.Stdin.Close()
-	select {
-	case <-p.Done():
-	case <-a.ctx.Done():
-	}
-	return nil
 }

@@ -105,13 +105,16 @@ func (p *Program) Wait() int {
 }
 
 // ExitCode is the status that a call's outcome gives: the service's code, 255 when the peer
-// vanished, 1 when it broke the protocol, 125 otherwise.
+// vanished, 1 when it broke the protocol, 127 when there is no such service here, 125
+// otherwise.
 func ExitCode(code int, err error) int {
 	switch {
 	case err == nil:
 		return code & 0xff
 	case errors.Is(err, data.ErrLost):
 		return wire.ExitLost
+	case errors.Is(err, proc.ErrNotFound):
+		return wire.ExitNotFound
 	case errors.Is(err, ErrHello):
 		return wire.ExitProblem
 	case errors.Is(err, wire.ErrFatal):

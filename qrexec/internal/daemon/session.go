@@ -194,10 +194,15 @@ func (s *session) refuse(id wire.Ident) {
 
 // serviceConnect tells the agent where a request's service is.
 func (s *session) serviceConnect(id wire.Ident, e wire.Exec) error {
+	return s.sendConnect(id, wire.AppendConnect(nil, e, id))
+}
+
+// sendConnect sends a finished SERVICE_CONNECT message if the request still waits.
+func (s *session) sendConnect(id wire.Ident, m []byte) error {
 	if !s.take(id) {
 		return fmt.Errorf("no pending request %q", id.String())
 	}
-	return s.send(wire.AppendConnect(nil, e, id))
+	return s.send(m)
 }
 
 // alloc takes a port for a peer; over is called when the agent reports the end.

@@ -21,6 +21,10 @@ type Service struct {
 	Done <-chan struct{}
 	Code func() int
 
+	// Deaf, if not nil, is called once Stdout has ended. It waits until the service takes no
+	// more input, or returns false when Stdout is closed.
+	Deaf func() bool
+
 	ExitOnClientEOF  bool // end when the caller's input ends
 	ExitOnServiceEOF bool // end when Stdout does
 }
@@ -49,7 +53,16 @@ func (l *Link) Serve(ctx context.Context, s Service) error {
 	}
 	wg.Go(func() { out.Wait(); close(outEnd) })
 
-	code, err := s.wait(ctx, stdin, inEnd, stdoutEnd, outEnd, gone)
+	deaf := make(chan struct{})
+	if s.Deaf != nil {
+		wg.Go(func() {
+			<-stdoutEnd
+			if s.Deaf() {
+				close(deaf)
+			}
+		})
+	}
+	code, err := s.wait(ctx, stdin, inEnd, stdoutEnd, outEnd, deaf, gone)
 	if err == nil {
 		s.Stdout.Close() // where the service was cut short, its output ends now
 		out.Wait()
@@ -71,7 +84,7 @@ func (l *Link) Serve(ctx context.Context, s Service) error {
 }
 
 // wait blocks until the call is over. A nil error means that code is to be sent.
-func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, outEnd <-chan struct{}, gone <-chan error) (int, error) {
+func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, outEnd, deaf <-chan struct{}, gone <-chan error) (int, error) {
 	done := s.Done
 	for {
 		select {
@@ -92,6 +105,8 @@ func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, o
 			if s.ExitOnClientEOF || s.Code == nil && outEnd == nil {
 				return s.exit(), nil
 			}
+		case <-deaf:
+			return s.exit(), nil
 		case <-stdoutEnd:
 			stdoutEnd = nil
 			if s.ExitOnServiceEOF {
