@@ -362,6 +362,8 @@ func (d *dirty) add(e adminapi.Event) {
 	switch {
 	case e.Name == "domain-add", e.Name == "domain-delete":
 		subject, what = e.Get("vm"), dirtyProps|dirtyFeatures|dirtyTags|dirtyState
+	case e.Name == "property-reset:xid", e.Name == "property-reset:start_time":
+		what = dirtyProps | dirtyState
 	case strings.HasPrefix(e.Name, "property-"):
 		what = dirtyProps
 	case strings.HasPrefix(e.Name, "domain-feature-"):
@@ -372,7 +374,7 @@ func (d *dirty) add(e adminapi.Event) {
 		return
 	}
 	if subject == "" {
-		d.system = d.system || what == dirtyProps
+		d.system = d.system || what&dirtyProps != 0
 		return
 	}
 	if n, err := qube.ParseName(subject); err == nil && (len(d.vms) < maxQubes) {
