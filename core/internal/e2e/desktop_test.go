@@ -123,7 +123,8 @@ func templateQubes(d *desk) {
 }
 
 func commands(d *desk) {
-	if got := strings.TrimSpace(d.inside("work", "id -un; hostname; echo to-stderr >&2; pwd")); !strings.Contains(got, "user\nwork\n") || !strings.HasSuffix(got, "/home/user") {
+	got := d.inside("work", "id -un; hostname; pwd; sleep 1; echo to-stderr >&2") // streams are not ordered between each other
+	if got != "user\nwork\n/home/user\nto-stderr\n" {
 		d.t.Errorf("work says %q", got)
 	}
 	for _, code := range []int{0, 7, 255} {
@@ -257,8 +258,10 @@ func (d *desk) typeInto(title, line string) {
 		}
 	}
 	time.Sleep(time.Second) // the guest's focus follows under TCG; typing itself is checked by its effect
-	if _, err := d.x("xdotool", "type", "--delay", "40", line+"\n"); err != nil {
-		d.t.Fatal(err)
+	for _, args := range [][]string{{"type", "--delay", "40", line}, {"key", "Return"}} {
+		if _, err := d.x("xdotool", args...); err != nil {
+			d.t.Fatal(err)
+		}
 	}
 }
 
