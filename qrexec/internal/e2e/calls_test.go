@@ -136,7 +136,8 @@ func TestMebibyteBothWays(t *testing.T) {
 	w.allow("vault")
 	b := make([]byte, 1<<20)
 	rand.Read(b)
-	if out, code := w.client(string(b), "work", "DEFAULT:cat"); code != 0 || out != string(b) {
+	w.service(41, "test.Cat", "exec cat")
+	if out, code := w.client(string(b), "work", "DEFAULT:QUBESRPC test.Cat dom0"); code != 0 || out != string(b) {
 		t.Errorf("dom0 to VM: %d bytes came back, code %d", len(out), code)
 	}
 	if out, code := w.clientVM(string(b), 41, "vault", "test.Cat"); code != 0 || out != string(b) {
@@ -247,7 +248,8 @@ func TestManyCallsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.vm(41, "work")
 	w.vm(42, "vault")
-	w.service(42, "test.Cat", "exec cat")
+	w.service(41, "test.Cat", "cat; exit $1")
+	w.service(42, "test.Cat", "cat; exit $1")
 	w.allow("vault")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
@@ -267,7 +269,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 		text := fmt.Sprintf("call %d", i)
 		try(i, func() bool {
 			var out bytes.Buffer
-			o := w.options("work", "DEFAULT:cat; exit 7")
+			o := w.options("work", "DEFAULT:QUBESRPC test.Cat+7 dom0")
 			o.Stdin, o.Stdout, o.Timeout = strings.NewReader(text), &out, 60*time.Second
 			code, err := client.Run(ctx, o)
 			if err != nil || code != 7 || out.String() != text {

@@ -197,7 +197,7 @@ func (w *world) run(stdin string, domid int, name string, args ...string) (out s
 
 func (w *world) client(stdin, vm, command string) (string, int) {
 	w.t.Helper()
-	return w.run(stdin, 0, "qrexec-client", "--root", w.dir, "-d", vm, command)
+	return w.run(stdin, 0, "qrexec-client", "--root", w.dir, "-w", "60", "-d", vm, command)
 }
 
 func (w *world) clientVM(stdin string, domid int, args ...string) (string, int) {

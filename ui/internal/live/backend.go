@@ -50,7 +50,7 @@ func callError(code int) string {
 // Run starts a command in a running qube as its default user.
 func (b Backend) Run(ctx context.Context, vm, command string) error {
 	var said bytes.Buffer
-	code, err := adminclient.RunCommand(ctx, adminclient.Run{VM: vm, Command: command, Root: b.Root, NoWait: true, Stderr: &limited{&said}})
+	code, err := adminclient.RunCommand(ctx, adminclient.Run{VM: vm, Command: command, Root: b.Root, NoWait: true, WaitSession: true, Stderr: &limited{&said}})
 	if err != nil || code == 0 {
 		return err
 	}

@@ -120,7 +120,8 @@ func TestGuest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := b.spec("work", 3, init, os.Getenv("QUBIST_TEST_CMDLINE"))
+			s := b.spec("work", 3, init, "qubist.gui=1 "+os.Getenv("QUBIST_TEST_CMDLINE"))
+			s.MemoryMiB = 512 // for the X server
 			t.Logf("agent answers after %v", h.boot(s))
 			h.expect("work", "root:hostname", "work")
 			h.expect("work", "root:id -u", "0")
@@ -129,6 +130,9 @@ func TestGuest(t *testing.T) {
 			h.expect("work", "root:findmnt -nro SOURCE /rw; stat -f -c %T /run /dev/shm", "/dev/vdb\ntmpfs\ntmpfs")
 			h.expect("work", "root:stat -c '%a %U' /run/user/1000 /run/qubes", "700 user\n755 root")
 			start := time.Now()
+			h.expect("work", "user:for i in $(seq 150); do . /etc/profile.d/qubes-gui.sh; xdpyinfo >/dev/null 2>&1 && break; sleep .2; done; xwininfo -root | grep -c Depth:", "1")
+			t.Logf("the user reaches the display %v later", time.Since(start))
+			start = time.Now()
 			if err := b.drv.Shutdown(ctx, "work"); err != nil {
 				t.Fatal(err)
 			}
