@@ -46,7 +46,7 @@ func (s *System) startVolumes(ctx context.Context, cs []volume.Config) ([]hyperv
 			if err != nil {
 				return adminapi.Errorf(adminapi.StoragePool, "Starting volume %s: %v", c.ID, err)
 			}
-			disks[i] = hypervisor.Disk{Target: target, Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly || !c.RW}
+			disks[i] = hypervisor.Disk{Target: target, Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly || !c.RW, Discardable: d.Discardable}
 			return nil
 		})
 	}
