@@ -12,13 +12,16 @@ import (
 
 // Run describes one command in a qube. User "" means the qube's default user. Command is
 // what qrexec-client takes: a shell command, or "QUBESRPC service source…". Nil streams are
-// the null device; NoWait returns as soon as the command was started.
+// the null device; NoWait returns as soon as the command was started. WaitSession lets the
+// qube's qubes.WaitForSession end first, for commands that open windows; a qube that has no
+// such service is not waited for.
 type Run struct {
 	VM, User, Command string
 	Root              string // instance (--root); "" for the default
 	Stdin             io.Reader
 	Stdout, Stderr    io.Writer
 	NoWait            bool
+	WaitSession       bool
 }
 
 // RunCommand runs qrexec-client, the one beside the running program or else in PATH, and
@@ -28,6 +31,19 @@ func RunCommand(ctx context.Context, r Run) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if r.WaitSession {
+		wait := Run{VM: r.VM, User: r.User, Command: "QUBESRPC qubes.WaitForSession dom0", Root: r.Root}
+		if code, err := wait.execute(ctx, bin); err != nil || code == statusProblem {
+			return code, err
+		}
+	}
+	return r.execute(ctx, bin)
+}
+
+// statusProblem is qrexec-client's status when the qube could not be reached.
+const statusProblem = 125
+
+func (r Run) execute(ctx context.Context, bin string) (int, error) {
 	args := []string{}
 	if r.Root != "" {
 		args = append(args, "--root", r.Root)
@@ -42,7 +58,7 @@ func RunCommand(ctx context.Context, r Run) (int, error) {
 	args = append(args, "-d", r.VM, user+":"+r.Command)
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,7 @@ type Profile struct {
 // without Landlock cannot restrict files and network: that is logged as a warning, once,
 // and is no error.
 func Apply(log *slog.Logger, p Profile) error {
+	_, _ = time.Now().Zone() // logs need the time zone, which is read from a file at its first use
 	if err := applyLimits(p); err != nil {
 		return fmt.Errorf("confining: %w", err)
 	}

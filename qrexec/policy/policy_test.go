@@ -204,3 +204,17 @@ func BenchmarkEvaluate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLoad reads 231 rules, as many as the original ships.
+func BenchmarkLoad(b *testing.B) {
+	var text strings.Builder
+	for i := range 231 {
+		fmt.Fprintf(&text, "svc.Number%d\t*\t@tag:t%d\t@anyvm\task default_target=@dispvm\n", i, i)
+	}
+	fsys := caseFS(map[string]string{"etc/1.policy": text.String()})
+	for b.Loop() {
+		if _, err := policy.Load(fsys, dirs); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +61,6 @@ func run(ctx context.Context, log *slog.Logger, args []string) error {
 	if err := os.MkdirAll(p.VchanDir(), 0o750); err != nil {
 		return fmt.Errorf("creating the vchan directory: %w", err)
 	}
-	time.Now().Zone() // reads the time zone while files can be read
 	if err := confine.Apply(log, confine.Profile{
 		Write: []string{p.VchanDir()},
 		Caps:  []int{unix.CAP_DAC_OVERRIDE}, // QEMU's socket belongs to QEMU's user

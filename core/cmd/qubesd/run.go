@@ -41,6 +41,9 @@ const (
 	kernelPool  = "linux-kernel"
 )
 
+// drivers are the pools users may add.
+var drivers = []admin.PoolDriver{{Name: "file", Options: []admin.PoolOption{{Name: "revisions_to_keep", Default: "1"}, {Name: "dir_path"}}}}
+
 // run composes the daemon and serves until ctx ends.
 func run(ctx context.Context, o options, log *slog.Logger) error {
 	p, err := paths.New(o.root)
@@ -72,7 +75,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer sys.Close()
-	api := &admin.API{Sys: sys, Log: log, Status: status(p, driver.Accel()),
+	api := &admin.API{Sys: sys, Log: log, Drivers: drivers, Status: status(p, driver.Accel()),
 		// Until delegated qubes can be judged by policy here, they see nothing of others.
 		Allowed: func(qube.Name, string, string, qube.Name) bool { return false }}
 	return serve(ctx, api, p, o.readyFD)

@@ -37,6 +37,8 @@ type API struct {
 	// Allowed asks policy whether src may call method+arg on dest without a question; it is
 	// asked only for what a source other than dom0 may see.
 	Allowed func(src qube.Name, method, arg string, dest qube.Name) bool
+	// Drivers are the kinds of pools that can be added.
+	Drivers []PoolDriver
 	// Status are the lines of admin.qubist.Status.
 	Status []domain.KV
 }

@@ -42,7 +42,6 @@ func lifeMethods() []Method {
 			slices.Sort(names)
 			return []byte(strings.Join(names, "\n") + "\n"), nil
 		}},
-		{Name: "admin.deviceclass.List", Dest: onDom0, Arg: no, Payload: no, Scope: "global", Flags: "R", Read: func(*domain.Model, *Call) ([]byte, error) { return nil, nil }},
 		{Name: "admin.qubist.Status", Dest: onDom0, Arg: no, Payload: no, Scope: "global", Flags: "R", Do: func(_ context.Context, c *Call) ([]byte, error) {
 			var out []byte
 			for _, kv := range c.api.Status {

@@ -3,8 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
+	"strings"
 
 	"qubist/core/adminapi"
 	"qubist/core/internal/domain"
@@ -21,7 +20,87 @@ func volumeMethods() []Method {
 			return out, nil
 		}},
 		{Name: "admin.vm.volume.Info", Dest: anywhere, Arg: must, Payload: no, Scope: "local", Flags: "R", Do: volumeInfo},
+		{Name: "admin.vm.volume.Resize", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Do: volumeResize},
+		{Name: "admin.vm.volume.Set.revisions_to_keep", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Write: setRevisions},
+		{Name: "admin.vm.volume.Set.rw", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Write: setRW},
 	}
+}
+
+func findVolume(m *domain.Model, c *Call) (*domain.Volume, error) {
+	if v := c.dest(m).Volume(c.Arg); v != nil {
+		return v, nil
+	}
+	return nil, adminapi.Errorf(adminapi.PermissionDenied, "Argument not in '%s volumes'", c.Dest)
+}
+
+// revisions reads a number that may be negative.
+func revisions(payload []byte, what string) (int, error) {
+	s, minus := strings.CutPrefix(string(payload), "-")
+	n, err := number(s, what)
+	if err != nil {
+		return 0, err
+	}
+	if n > maxRevisions {
+		return 0, adminapi.Errorf(adminapi.ValueError, "Invalid value for revisions_to_keep")
+	}
+	if minus {
+		n = -n
+	}
+	return int(n), nil
+}
+
+// maxRevisions is more than any pool will hold.
+const maxRevisions = 1 << 20
+
+func setRevisions(m *domain.Model, c *Call) ([]byte, error) {
+	v, err := findVolume(m, c)
+	if err != nil {
+		return nil, err
+	}
+	n, err := revisions(c.Payload, "Revisions to keep")
+	switch {
+	case err != nil:
+		return nil, err
+	case n < -1:
+		return nil, adminapi.Errorf(adminapi.ValueError, "Invalid value for revisions_to_keep")
+	case v.Name == "kernel" && n != 0:
+		return nil, adminapi.Errorf(adminapi.ValueError, "LinuxModules supports only revisions_to_keep=0")
+	case (n == -1) != (v.RevisionsToKeep == -1) && !c.dest(m).Halted():
+		return nil, domain.NotHalted(c.dest(m))
+	}
+	v.RevisionsToKeep = n
+	m.Touch()
+	return nil, nil
+}
+
+func setRW(m *domain.Model, c *Call) ([]byte, error) {
+	v, err := findVolume(m, c)
+	if err != nil {
+		return nil, err
+	}
+	on, ok := domain.ParseBool(string(c.Payload))
+	switch {
+	case !ok:
+		return nil, protocolError("Payload is not boolean ASCII")
+	case !c.dest(m).Halted():
+		return nil, domain.NotHalted(c.dest(m))
+	case v.Name == "kernel" && on:
+		return nil, adminapi.Errorf(adminapi.ValueError, "LinuxModules supports only read-only volumes")
+	}
+	v.RW = on
+	m.Touch()
+	return nil, nil
+}
+
+func volumeResize(ctx context.Context, c *Call) ([]byte, error) {
+	if _, _, err := c.findVolume(); err != nil {
+		return nil, err
+	}
+	size, err := number(strings.TrimSpace(string(c.Payload)), "Volume size")
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.api.Sys.Resize(ctx, c.Dest, c.Arg, size)
 }
 
 // findVolume gives a copy of the volume the call names.
@@ -30,9 +109,9 @@ func (c *Call) findVolume() (v domain.Volume, vid volume.ID, err error) {
 		if err := c.present(m); err != nil {
 			return err
 		}
-		found := c.dest(m).Volume(c.Arg)
-		if found == nil {
-			return adminapi.Errorf(adminapi.PermissionDenied, "Argument not in '%s volumes'", c.Dest)
+		found, err := findVolume(m, c)
+		if err != nil {
+			return err
 		}
 		v, vid = *found, found.ID
 		if v.Name == "kernel" { // follows the property
@@ -55,60 +134,4 @@ func volumeInfo(ctx context.Context, c *Call) ([]byte, error) {
 	b := adminapi.PyBool
 	return fmt.Appendf(nil, "pool=%s\nvid=%s\nsize=%d\nusage=%d\nrw=%s\nsource=%s\npath=\nsave_on_stop=%s\nsnap_on_start=%s\nrevisions_to_keep=%d\nephemeral=%s\n",
 		v.Pool, vid, v.Size, usage, b(v.RW), v.Source, b(v.SaveOnStop), b(v.SnapOnStart), v.RevisionsToKeep, b(v.Ephemeral != nil && *v.Ephemeral)), nil
-}
-
-func poolMethods() []Method {
-	return []Method{
-		{Name: "admin.pool.List", Dest: onDom0, Arg: no, Payload: no, Scope: "global", Flags: "R", Read: func(m *domain.Model, _ *Call) ([]byte, error) {
-			var out []byte
-			for _, p := range m.Pools {
-				out = append(append(out, p.Name...), '\n')
-			}
-			return out, nil
-		}},
-		{Name: "admin.pool.Info", Dest: onDom0, Arg: must, Payload: no, Scope: "global", Flags: "R", Read: poolInfo},
-		{Name: "admin.pool.volume.List", Dest: onDom0, Arg: must, Payload: no, Scope: "global", Flags: "R", Read: poolVolumes},
-	}
-}
-
-func findPool(m *domain.Model, c *Call) (*domain.Pool, error) {
-	if p := m.Pool(c.Arg); p != nil {
-		return p, nil
-	}
-	return nil, adminapi.Errorf(adminapi.PermissionDenied, "Argument not in 'pools'")
-}
-
-func poolInfo(m *domain.Model, c *Call) ([]byte, error) {
-	p, err := findPool(m, c)
-	if err != nil {
-		return nil, err
-	}
-	kv := map[string]string{"name": p.Name, "driver": p.Driver}
-	for _, o := range p.Options {
-		kv[o.Key] = o.Value
-	}
-	var out []byte
-	for _, k := range slices.Sorted(maps.Keys(kv)) {
-		out = fmt.Appendf(out, "%s=%s\n", k, kv[k])
-	}
-	return out, nil
-}
-
-func poolVolumes(m *domain.Model, c *Call) ([]byte, error) {
-	if _, err := findPool(m, c); err != nil {
-		return nil, err
-	}
-	ids := map[string]bool{}
-	for _, vm := range m.VMs() {
-		for _, v := range vm.Volumes {
-			if v.Pool == c.Arg {
-				ids[string(v.ID)] = true
-			}
-		}
-	}
-	var out []byte
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		out = append(append(out, id...), '\n')
-	}
-	return out, nil
 }

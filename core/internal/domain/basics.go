@@ -25,7 +25,11 @@ func basicProperties() []*Def {
 		{Name: "dispid", Type: "int", Classes: "D", Doc: "Number of the disposable.", Fixed: true, Field: func(vm *VM) Value { return IntValue(int64(vm.DispID)) }},
 		{Name: "klass", Type: "str", Classes: allVMs, Doc: "Class of the qube.", ReadOnly: true, Default: func(_ *Model, vm *VM) (Value, bool) { return TextValue(string(vm.Class)), true }},
 		{Name: "label", Type: "label", Classes: allVMs, Doc: "Colour that shows how far the qube is trusted.", NoReset: true,
-			OnSet: func(m *Model, vm *VM, _, _ Value) { m.announce(vm, "icon") }},
+			OnSet: func(m *Model, vm *VM, _, _ Value) {
+				if vm.Local() {
+					m.announce(vm, "icon")
+				}
+			}},
 		{Name: "icon", Type: "str", Classes: allVMs, Doc: "Name of the qube's icon.", ReadOnly: true, Default: func(m *Model, vm *VM) (Value, bool) { return TextValue(m.icon(vm)), true }},
 		{Name: "autostart", Type: "bool", Classes: qubesVM, Doc: "Start the qube when the system starts.", Default: fixed(BoolValue(false))},
 		{Name: "auto_cleanup", Type: "bool", Classes: "D", Doc: "Remove the disposable when it stops.", Default: fixed(BoolValue(false))},
@@ -188,7 +192,7 @@ func runtimeProperties() []*Def {
 			if vm.Halted() || vm.Run.Since.IsZero() {
 				return Value{}, true
 			}
-			return TextValue(strconv.FormatFloat(float64(vm.Run.Since.UnixMilli())/1000, 'f', -1, 64)), true
+			return TextValue(strconv.FormatFloat(float64(vm.Run.Since.UnixMilli())/1000, 'f', 3, 64)), true
 		}},
 	}
 }

@@ -25,6 +25,7 @@ type Host struct {
 	CPUs       int64
 	Dom0MaxMiB int64
 	HasKernel  func(name string) bool
+	Kernels    func() []string                        // names of the installed kernels, sorted
 	KernelText func(name, file string) (string, bool) // small text file of a kernel directory
 	NewUUID    func() string
 	NewDispID  func() int // 0 to 9999

@@ -21,20 +21,23 @@ func networkProperties() []*Def {
 		{Name: "ip6", Type: "str", Classes: qubesVM, Doc: "IPv6 address.", Parse: parseIP6, Default: func(m *Model, vm *VM) (Value, bool) { return optional(m.ip6(vm)), true },
 			OnSet: func(m *Model, vm *VM, _, _ Value) { m.addressChanged(vm, "6") }},
 		{Name: "mac", Type: "str", Classes: qubesVM, Doc: "Ethernet address.", Default: fixed(TextValue("00:16:3e:5e:6c:00")), Parse: parseMAC},
-		{Name: "provides_network", Type: "bool", Classes: qubesVM, Doc: "Whether other qubes may use the qube as their network.", Default: fixed(BoolValue(false)), PreSet: keepProvider,
-			PreDel: func(m *Model, vm *VM, old, def Value) error { return keepProvider(m, vm, def, old) },
-			OnSet:  onProvides, OnDel: func(m *Model, vm *VM, old, def Value) {
-				if old.B {
-					onProvides(m, vm, def, old)
-				}
-			}},
-		{Name: "netvm", Type: "vm", Classes: qubesVM, Late: true, Doc: "Qube that provides the network; none for no network.", Check: checkNetvm, Default: netvmDefault, PreSet: nil,
+		{Name: "provides_network", Type: "bool", Classes: qubesVM, Doc: "Whether other qubes may use the qube as their network.", Default: fixed(BoolValue(false)), Check: keepProvider,
+			PreDel: func(m *Model, vm *VM, _, def Value) error { _, err := keepProvider(m, vm, def); return err },
+			OnSet:  onProvides, OnDel: func(m *Model, vm *VM, old, def Value) { onProvides(m, vm, def, old) }},
+		{Name: "netvm", Type: "vm", Classes: qubesVM, Late: true, Doc: "Qube that provides the network; none for no network.", Check: checkNetvm, Default: netvmDefault,
 			PreDel: func(m *Model, vm *VM, old, def Value) error {
-				m.Fire(vm, "property-pre-set:netvm", setArgs("netvm", def, old, true)...)
+				if t := m.ref(def); t != nil && m.netLoop(vm, t) {
+					return adminapi.Errorf(adminapi.ValueError, "Loops in network are unsupported")
+				}
+				if def != old {
+					m.Fire(vm, "property-pre-set:netvm", setArgs("netvm", def, old, true)...)
+				}
 				return nil
 			},
 			OnDel: func(m *Model, vm *VM, old, def Value) {
-				m.Fire(vm, "property-set:netvm", setArgs("netvm", def, old, true)...)
+				if def != old {
+					m.Fire(vm, "property-set:netvm", setArgs("netvm", def, old, true)...)
+				}
 			}},
 		computed("dns", "Name servers.", func(m *Model, vm *VM) string {
 			if !m.networked(vm) {
@@ -186,21 +189,17 @@ func (m *Model) Clients(vm *VM) []*VM {
 	return out
 }
 
-func keepProvider(m *Model, vm *VM, v, _ Value) error {
-	if v.B {
-		return nil
+func keepProvider(m *Model, vm *VM, v Value) (Value, error) {
+	if !v.B && len(m.Clients(vm)) > 0 {
+		return v, adminapi.Errorf(adminapi.ValueError, "The qube is still used by other qubes, change theirs 'netvm' first")
 	}
-	var names []string
-	for _, c := range m.Clients(vm) {
-		names = append(names, string(c.Name))
-	}
-	if len(names) > 0 {
-		return adminapi.Errorf(adminapi.ValueError, "The qube is used by: %s", strings.Join(names, ", "))
-	}
-	return nil
+	return v, nil
 }
 
-func onProvides(m *Model, vm *VM, v, _ Value) {
+func onProvides(m *Model, vm *VM, v, old Value) {
+	if v == old {
+		return
+	}
 	if v.B {
 		_ = m.SetFeature(vm, "servicevm", "1") // a valid name always passes
 	} else if vm.HasFeature("servicevm") {
@@ -211,10 +210,10 @@ func onProvides(m *Model, vm *VM, v, _ Value) {
 
 // addressChanged announces what follows from ip (or ip6).
 func (m *Model) addressChanged(vm *VM, suffix string) {
-	m.announce(vm, "visible_ip"+suffix)
 	if m.Truth(vm, "provides_network") {
 		m.announce(vm, "gateway"+suffix)
 	}
+	m.announce(vm, "visible_ip"+suffix)
 	for _, c := range m.Clients(vm) {
 		m.announce(c, "visible_gateway"+suffix)
 	}

@@ -170,7 +170,10 @@ func (m *Model) SetValue(vm *VM, d *Def, v Value) error {
 			return err
 		}
 	}
-	inheriting := m.inheriting(vm, d)
+	var inheriting []*VM
+	if v != old {
+		inheriting = m.inheriting(vm, d)
+	}
 	m.bag(vm)[d.Name] = v
 	m.dirty = true
 	if d.OnSet != nil {

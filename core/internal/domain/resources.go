@@ -58,8 +58,8 @@ func checkMaxmem(_ *Model, _ *VM, v Value) (Value, error) {
 	return v, nil
 }
 
-func maxmemHalted(_ *Model, vm *VM, _, _ Value) error {
-	if !vm.Halted() {
+func maxmemHalted(_ *Model, vm *VM, v, old Value) error {
+	if !vm.Halted() && v != old {
 		return adminapi.Errorf(adminapi.VMNotHalted, "Cannot change maxmem of a running qube")
 	}
 	return nil

@@ -36,7 +36,7 @@ func systemProperties() []*Def {
 		pool("default_pool_kernel", "Pool of kernels.", "default_pool"),
 		{Name: "default_qrexec_timeout", Type: "int", Doc: "Seconds to wait for a starting qube's agent.", Default: fixed(IntValue(60)), Check: positive("default_qrexec_timeout")},
 		{Name: "default_shutdown_timeout", Type: "int", Doc: "Seconds to wait for a qube to shut down.", Default: fixed(IntValue(60)), Check: positive("default_shutdown_timeout")},
-		{Name: "default_template", Type: "vm", Doc: "Template of new qubes.", Default: fixed(Value{}), Check: checkTemplateClass},
+		{Name: "default_template", Type: "vm", Doc: "Template of new qubes.", Check: checkTemplateClass},
 		{Name: "maxmem", Type: "int", Doc: "Memory of the machine in MiB.", ReadOnly: true, Default: func(m *Model, _ *VM) (Value, bool) { return IntValue(m.Host.MemoryMiB), true }},
 		{Name: "no_cpus", Type: "int", Doc: "Processors of the machine.", ReadOnly: true, Default: func(m *Model, _ *VM) (Value, bool) { return IntValue(m.Host.CPUs), true }},
 		{Name: "stats_interval", Type: "int", Doc: "Seconds between two statistics events.", Default: fixed(IntValue(3)), Check: positive("stats_interval")},
@@ -177,6 +177,9 @@ func preDefaultNetvm(m *Model, _ *VM, v, old Value) error {
 
 func onDefaultNetvm(m *Model, _ *VM, _, old Value) {
 	for _, vm := range m.networkDefaults() {
+		if now, _ := m.Value(vm, "netvm"); now != old {
+			m.Fire(vm, "property-set:netvm", setArgs("netvm", now, old, true)...)
+		}
 		m.Fire(vm, "property-reset:netvm", "name", "netvm", "oldvalue", old.Str())
 	}
 }

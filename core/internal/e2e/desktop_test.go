@@ -13,28 +13,30 @@ import (
 	"time"
 )
 
-// TestDesktop is the first hour of a user, in order: each step needs the ones before it.
+// TestDesktop is the first hour of a user, in order. The essential steps are those without
+// which the later ones could only fail.
 func TestDesktop(t *testing.T) {
 	d := newDesk(t)
 	steps := []struct {
-		name string
-		do   func(*desk)
+		name      string
+		do        func(*desk)
+		essential bool
 	}{
-		{"FirstRun", firstRun},
-		{"SecondRun", secondRun},
-		{"Console", console},
-		{"ServiceQubeStarts", serviceQube},
-		{"TemplateQubesStart", templateQubes},
-		{"CommandsAndExitCodes", commands},
-		{"FramedWindow", framedWindow},
-		{"TypedCallIsAsked", typedCall},
-		{"BytesBetweenQubes", bytesBetweenQubes},
-		{"RefusedCalls", refusedCalls},
-		{"ResizeAndEnd", resizeAndEnd},
-		{"KilledDaemonsComeBack", killedDaemons},
-		{"GuestReboots", guestReboots},
-		{"DisposableLeavesNothing", disposable},
-		{"ShutDown", shutDown},
+		{"FirstRun", firstRun, true},
+		{"SecondRun", secondRun, false},
+		{"Console", console, false},
+		{"ServiceQubeStarts", serviceQube, false},
+		{"TemplateQubesStart", templateQubes, true},
+		{"CommandsAndExitCodes", commands, false},
+		{"FramedWindow", framedWindow, true},
+		{"TypedCallIsAsked", typedCall, false},
+		{"BytesBetweenQubes", bytesBetweenQubes, false},
+		{"RefusedCalls", refusedCalls, false},
+		{"ResizeAndEnd", resizeAndEnd, false},
+		{"KilledDaemonsComeBack", killedDaemons, false},
+		{"GuestReboots", guestReboots, false},
+		{"DisposableLeavesNothing", disposable, false},
+		{"ShutDown", shutDown, false},
 	}
 	for _, s := range steps {
 		if !t.Run(s.name, func(t *testing.T) {
@@ -44,7 +46,7 @@ func TestDesktop(t *testing.T) {
 			began := time.Now()
 			s.do(d)
 			t.Logf("step took %.1f s", time.Since(began).Seconds())
-		}) {
+		}) && s.essential {
 			t.Fatal("later steps need this one")
 		}
 	}
@@ -87,8 +89,9 @@ func console(d *desk) {
 	term.expect(10*time.Second, "sys-firewall")
 	term.expect(10*time.Second, "TCG")
 	term.press("?")
-	term.expect(5*time.Second, "quit")
+	term.expect(5*time.Second, "Moving and choosing")
 	term.press("\x1b")
+	time.Sleep(300 * time.Millisecond) // a lone escape is told from a sequence by time
 	term.press("q")
 	if err := term.ended(10 * time.Second); err != nil {
 		d.t.Errorf("the console ended with %v", err)
@@ -120,7 +123,8 @@ func templateQubes(d *desk) {
 }
 
 func commands(d *desk) {
-	if got := strings.TrimSpace(d.inside("work", "id -un; hostname; echo to-stderr >&2; pwd")); !strings.Contains(got, "user\nwork\n") || !strings.HasSuffix(got, "/home/user") {
+	got := d.inside("work", "id -un; hostname; pwd; sleep 1; echo to-stderr >&2") // streams are not ordered between each other
+	if got != "user\nwork\n/home/user\nto-stderr\n" {
 		d.t.Errorf("work says %q", got)
 	}
 	for _, code := range []int{0, 7, 255} {
@@ -254,8 +258,10 @@ func (d *desk) typeInto(title, line string) {
 		}
 	}
 	time.Sleep(time.Second) // the guest's focus follows under TCG; typing itself is checked by its effect
-	if _, err := d.x("xdotool", "type", "--delay", "40", line+"\n"); err != nil {
-		d.t.Fatal(err)
+	for _, args := range [][]string{{"type", "--delay", "40", line}, {"key", "Return"}} {
+		if _, err := d.x("xdotool", args...); err != nil {
+			d.t.Fatal(err)
+		}
 	}
 }
 
@@ -267,19 +273,22 @@ func (d *desk) prompt(service string) *terminal {
 	return term
 }
 
-// allow answers the shown question with yes, after the guard time.
+// allow answers the shown question with yes, after the guard time: to the targets, the
+// name, choose it, allow.
 func (term *terminal) allow() {
 	term.t.Helper()
 	time.Sleep(time.Second)
-	term.press("\t")
-	time.Sleep(300 * time.Millisecond)
-	term.press("\r")
+	for _, keys := range []string{"\t", "vault", "\r", "\r"} {
+		term.press(keys)
+		time.Sleep(300 * time.Millisecond)
+	}
 }
 
 func typedCall(d *desk) {
 	d.typeInto(`^\[work\]`, "echo typed-$((40+2)) | qrexec-client-vm vault test.Echo > /tmp/answer; echo $? > /tmp/code")
 	began := time.Now()
 	term := d.prompt("test.Echo")
+	defer term.close() // only one front end at a time
 	d.figure("enter in the xterm to the question", time.Since(began))
 	term.expect(5*time.Second, "work")
 	term.expect(5*time.Second, "vault")
@@ -305,7 +314,9 @@ func (d *desk) asked(command string, answer func(*terminal)) string {
 		text, err := d.try(3*time.Minute, "qvm-run", "--pass-io", "work", command)
 		out <- fmt.Sprintf("%s[%v]", text, exitCode(err))
 	}()
-	answer(d.prompt("test.Echo"))
+	term := d.prompt("test.Echo")
+	defer term.close() // only one front end at a time
+	answer(term)
 	select {
 	case got := <-out:
 		return got
@@ -377,7 +388,7 @@ func nonEmpty(s string) error {
 // killedDaemons kills each daemon of the instance in turn: the qube runs on, its window
 // comes back, calls work again.
 func killedDaemons(d *desk) {
-	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor")
+	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor -e sleep 3600")
 	d.framed(`^\[work\] survivor`, blue, "survivor-before")
 	boot := d.inside("work", "cat /proc/sys/kernel/random/boot_id")
 	for _, program := range []string{"qubes-guid", "qrexec-daemon", "qubes-vchand", "qubesd", "qrexec-policy-daemon"} {

@@ -12,6 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The first user of a template (recipe, customize.sh).
+const (
+	userID      = 1000
+	userRuntime = "/run/user/1000"
+)
+
 // diskWait is how long the root device may take to appear; a loaded host is slow.
 const diskWait = 120 * time.Second
 
@@ -57,6 +63,9 @@ func Run(log io.Writer) error {
 	if err := swapOn("/dev/vdc"); err != nil {
 		say("no swap: %v", err)
 	}
+	if err := runtimeDirs(); err != nil {
+		return err
+	}
 	if o.Service {
 		return serve(o, buttons, say)
 	}
@@ -97,6 +106,23 @@ func kernelFilesystems() error {
 		mount{"sysfs", "/sys", "sysfs", noExec, ""},
 		mount{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
 	)
+}
+
+// runtimeDirs mounts /run and makes what the agents expect there. systemd takes it over.
+// Agents run programs without a login session, whose runtime directory somebody must make.
+func runtimeDirs() error {
+	if err := (mount{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%"}).do(); err != nil {
+		return err
+	}
+	for _, d := range []string{"/run/lock", "/run/qubes", "/run/user", userRuntime} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(userRuntime, 0o700); err != nil {
+		return err
+	}
+	return os.Chown(userRuntime, userID, userID)
 }
 
 // loadModules loads the modules that dir/order names, in that order.

@@ -69,7 +69,6 @@ func serve(o Options, buttons []*os.File, say func(string, ...any)) error {
 
 func serviceMounts() error {
 	if err := mountAll(
-		mount{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%"},
 		mount{"tmpfs", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777,size=50%"},
 		mount{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666"},
 		mount{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
@@ -81,15 +80,7 @@ func serviceMounts() error {
 			return err
 		}
 	}
-	for _, d := range []string{"/run/lock", "/run/qubes", "/run/user", "/run/user/1000"} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := os.Chmod("/run/user/1000", 0o700); err != nil {
-		return err
-	}
-	return os.Chown("/run/user/1000", 1000, 1000)
+	return nil
 }
 
 // loopbackUp does what `ip link set lo up` does.

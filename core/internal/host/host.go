@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,15 @@ func Facts(p paths.Paths) domain.Host {
 		HasKernel: func(name string) bool {
 			_, err := os.Stat(filepath.Join(p.KernelDir(name), "vmlinuz"))
 			return name != "" && err == nil
+		},
+		Kernels: func() []string {
+			dirs, _ := filepath.Glob(filepath.Join(p.KernelDir("*"), "vmlinuz")) // the pattern is fine
+			out := make([]string, 0, len(dirs))
+			for _, d := range dirs {
+				out = append(out, filepath.Base(filepath.Dir(d)))
+			}
+			slices.Sort(out)
+			return out
 		},
 		KernelText: func(name, file string) (string, bool) {
 			b, err := os.ReadFile(filepath.Join(p.KernelDir(name), file))

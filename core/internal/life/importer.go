@@ -152,3 +152,42 @@ func (s *System) Usage(ctx context.Context, c volume.Config) int64 {
 	}
 	return n
 }
+
+// Resize changes the size of a volume, in bytes.
+func (s *System) Resize(ctx context.Context, n qube.Name, name string, size int64) error {
+	var c volume.Config
+	if err := s.Read(func(m *domain.Model) error {
+		vm := m.VM(n)
+		if vm == nil || vm.Volume(name) == nil {
+			return domain.NotFound(string(n))
+		}
+		c = vm.Volume(name).Config
+		return nil
+	}); err != nil {
+		return err
+	}
+	if !c.RW || name == "kernel" {
+		return adminapi.Errorf(adminapi.StoragePool, "Cannot resize read-only volume %s", c.ID)
+	}
+	pool, err := s.pool(c.Pool)
+	if err == nil {
+		err = pool.Resize(ctx, c, size)
+	}
+	if err != nil {
+		return adminapi.Errorf(adminapi.StoragePool, "Resizing volume %s: %v", c.ID, err)
+	}
+	return s.Write(func(m *domain.Model) error {
+		if vm := m.VM(n); vm != nil && vm.Volume(name) != nil {
+			vm.Volume(name).Size = size
+			m.Touch()
+		}
+		return nil
+	})
+}
+
+// ForgetPool lets go of a pool that is being removed. It may be called with the model locked.
+func (s *System) ForgetPool(name string) {
+	s.pools.Lock()
+	defer s.pools.Unlock()
+	delete(s.pools.open, name)
+}

@@ -33,7 +33,7 @@ func (s *System) CurrentState(ctx context.Context, n qube.Name) (CurrentState, e
 		}
 		c = CurrentState{Power: vm.Run.State, MemKiB: vm.Run.MemKiB, CPU: vm.Run.CPU}
 		if running = vm.Run.XID != 0; running {
-			c.StaticKiB = 1024 * uint64(max(m.Number(vm, "maxmem"), m.Number(vm, "memory")))
+			c.StaticKiB = 1024 * uint64(m.Number(vm, "maxmem"))
 		}
 		return nil
 	}); err != nil {

@@ -229,15 +229,20 @@ func (s *System) afterStop(n qube.Name, xid qube.DomID) {
 	g := s.guest(n)
 	vm.Run = domain.Run{State: qube.Halted}
 	g.base, g.ready, g.starting = qube.Halted, false, false
-	s.m.Fire(vm, "domain-stopped")
-	for _, p := range []string{"xid", "stubdom_xid", "start_time"} {
-		s.m.Fire(vm, "property-reset:"+p, "name", p)
-	}
-	s.m.Fire(vm, "domain-shutdown")
+	fireStopped(s.m, vm)
 	s.mu.Unlock()
 	s.bus.flush()
 	s.cleanup(n)
 	close(g.stopped)
+}
+
+// fireStopped tells listeners that a domain is gone.
+func fireStopped(m *domain.Model, vm *domain.VM) {
+	m.Fire(vm, "domain-stopped")
+	for _, p := range []string{"xid", "stubdom_xid", "start_time"} {
+		m.Fire(vm, "property-reset:"+p, "name", p)
+	}
+	m.Fire(vm, "domain-shutdown")
 }
 
 // cleanup removes a halted disposable that asked for it. The caller holds the operation lock.

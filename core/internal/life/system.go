@@ -111,8 +111,9 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	s.m.Emit = s.bus.emit
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)
+	var plans []plan
 	if err == nil {
-		err = s.adopt(ctx)
+		plans, err = s.adopt(ctx)
 	}
 	if err != nil {
 		s.cancel()
@@ -121,6 +122,9 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	s.goes(s.saveLoop)
 	s.goes(func() { s.watch(events) })
 	s.goes(s.statsLoop)
+	for i := range plans {
+		s.goes(func() { s.adoptDaemons(&plans[i]) })
+	}
 	return s, s.Write(func(*domain.Model) error { return nil })
 }
 
@@ -263,11 +267,12 @@ func (s *System) nextXID() (qube.DomID, error) {
 	return 0, errors.New("no free domain number")
 }
 
-// pool opens a pool once.
+// pool opens a pool once. The caller does not hold System.mu.
 func (s *System) pool(name string) (volume.Pool, error) {
 	s.pools.Lock()
-	defer s.pools.Unlock()
-	if p := s.pools.open[name]; p != nil {
+	p := s.pools.open[name]
+	s.pools.Unlock()
+	if p != nil {
 		return p, nil
 	}
 	s.mu.RLock()
@@ -283,6 +288,11 @@ func (s *System) pool(name string) (volume.Pool, error) {
 	p, err := s.OpenPool(conf)
 	if err != nil {
 		return nil, fmt.Errorf("opening pool %q: %w", name, err)
+	}
+	s.pools.Lock()
+	defer s.pools.Unlock()
+	if other := s.pools.open[name]; other != nil {
+		return other, nil // opened meanwhile; its locks must be the only ones
 	}
 	s.pools.open[name] = p
 	return p, nil

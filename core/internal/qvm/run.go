@@ -121,6 +121,8 @@ func (t *tool) exec(ctx context.Context, vm string, words []string) (int, error)
 		command = strings.Join(quoted, " ")
 	}
 	r := adminclient.Run{VM: vm, User: t.get("user"), Command: command, Root: t.root}
+	// A command with streams is taken for one without windows unless told otherwise.
+	r.WaitSession = !t.has("service") && !t.has("no-gui") && (t.has("gui") || !t.has("pass-io"))
 	if !t.has("pass-io") {
 		r.NoWait = !t.has("dispvm")
 		return t.Run(ctx, r)

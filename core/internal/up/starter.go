@@ -26,6 +26,12 @@ const (
 	kernelPrefix = "qubist-"
 )
 
+// templateFeatures say what the image brings, as an installed template announces it by
+// qubes.FeaturesRequest (spec core.md §6).
+var templateFeatures = [][2]string{
+	{"os", "Linux"}, {"os-distribution", "debian"}, {"os-version", "12"}, {"qrexec", "1"}, {"gui", "1"},
+}
+
 // starter is one qube of the first start, in the order of creation.
 type starter struct {
 	name, label, netvm string
@@ -193,6 +199,11 @@ func (e *Env) template(ctx context.Context, c *adminclient.Client, have map[stri
 		e.Say("copying the template image into %s", templateName)
 		if err := e.importRoot(ctx); err != nil {
 			return err
+		}
+		for _, f := range templateFeatures {
+			if err := c.SetFeature(ctx, templateName, f[0], f[1]); err != nil {
+				return err
+			}
 		}
 		if err := c.SetFeature(ctx, templateName, builtFeature, build); err != nil {
 			return err

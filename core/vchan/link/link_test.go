@@ -168,23 +168,6 @@ func TestGone(t *testing.T) {
 	ends(t, c)
 }
 
-// TestLastWords: what a VM sent before it was gone reaches a program that reads later.
-func TestLastWords(t *testing.T) {
-	w := linktest.NewWorld(t)
-	cable := w.AddVM(3)
-	s, c := call(t, w.VM(3), w.Dom0(), 512)
-	want := bytes.Repeat([]byte("x"), 600<<10) // more than the sockets hold, less than the window
-	if _, err := s.Write(want); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	time.Sleep(200 * time.Millisecond) // all of it crosses the cable
-	cable.Cut()
-	if got, err := io.ReadAll(c); err != nil || len(got) != len(want) {
-		t.Errorf("read %d bytes, %v; want %d", len(got), err, len(want))
-	}
-}
-
 // request puts r to a mux socket and returns the answer.
 func request(t testing.TB, path string, b []byte) (answer byte, err error) {
 	t.Helper()

@@ -137,8 +137,13 @@ func (c *muxConn) Write(b []byte) (int, error) {
 		out = c.joined[:c.header+copy(c.joined[c.header:], b)]
 		c.header = 0
 	}
-	if _, err := c.port.Write(out); err != nil {
-		return 0, c.fail(err)
+	if _, err := c.port.Write(out); errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, err // interrupted by Close
+	} else if err != nil {
+		// The peer is gone, but what it sent before is still to be read: the session
+		// ends when the reader gets to the end. In case it does not, it ends anyway.
+		c.fail(err)
+		c.port.SetReadDeadline(time.Now().Add(DrainLimit))
 	}
 	return len(b), nil
 }

@@ -51,7 +51,8 @@ func pump(to io.Writer, from io.Reader) error {
 				return errSink
 			}
 		}
-		if err != nil {
+		// A stream gives data together with the error of announcing window: more may follow.
+		if err != nil && n == 0 {
 			return errSource
 		}
 	}

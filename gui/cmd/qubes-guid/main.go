@@ -59,9 +59,9 @@ func main() {
 		os.Exit(exitFailure)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.level}))
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	// The signals stay caught to the end: a second one must not spoil the exit status.
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err = run(ctx, o, log)
-	stop()
 	switch {
 	case errors.Is(err, daemon.ErrDisplay):
 		log.Error("ending", "qube", o.name, "err", err)

@@ -40,6 +40,7 @@ type Agent struct {
 	next     uint32 // free page
 	conn     net.Conn
 	messages chan Message
+	deaf     bool
 }
 
 // New makes an agent of domain xid whose vchan sockets are in dir, with a region of size
@@ -60,8 +61,33 @@ func New(t testing.TB, dir string, xid qube.DomID, size int64) *Agent {
 	return &Agent{T: t, Region: f.Name(), region: f, driver: socket.New(dir, xid)}
 }
 
+// Deaf makes later connections never read what the daemon sends after the handshake.
+func (a *Agent) Deaf() { a.deaf = true }
+
 // Accept waits for the daemon and shakes hands.
 func (a *Agent) Accept() {
+	a.T.Helper()
+	conn := a.Offer(wire.Current)
+	var answer [wire.VersionSize + wire.XConfSize]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		a.T.Fatalf("handshake: %v", err)
+	}
+	v, err := wire.ParseVersion(answer[:4])
+	if err != nil || v != wire.Current {
+		a.T.Fatalf("version %v, %v", v, err)
+	}
+	if a.XConf, err = wire.ParseXConf(answer[4:]); err != nil {
+		a.T.Fatal(err)
+	}
+	a.messages = make(chan Message, 4096)
+	if a.deaf {
+		return
+	}
+	go read(conn, a.messages)
+}
+
+// Offer waits for the daemon and offers it a version.
+func (a *Agent) Offer(v wire.Version) net.Conn {
 	a.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Limit)
 	defer cancel()
@@ -75,21 +101,10 @@ func (a *Agent) Accept() {
 	}
 	conn := a.conn
 	a.T.Cleanup(func() { conn.Close() })
-	var answer [wire.VersionSize + wire.XConfSize]byte
-	if _, err := conn.Write(wire.Current.Append(nil)); err != nil {
+	if _, err := conn.Write(v.Append(nil)); err != nil {
 		a.T.Fatal(err)
 	}
-	if _, err := io.ReadFull(conn, answer[:]); err != nil {
-		a.T.Fatalf("handshake: %v", err)
-	}
-	if v, err := wire.ParseVersion(answer[:4]); err != nil || v != wire.Current {
-		a.T.Fatalf("version %v, %v", v, err)
-	}
-	if a.XConf, err = wire.ParseXConf(answer[4:]); err != nil {
-		a.T.Fatal(err)
-	}
-	a.messages = make(chan Message, 4096)
-	go read(conn, a.messages)
+	return conn
 }
 
 func read(conn net.Conn, out chan<- Message) {
@@ -154,7 +169,7 @@ func (a *Agent) Await(t wire.Type, window uint32) Message {
 	return a.AwaitThat(t, window, func(Message) bool { return true })
 }
 
-// AwaitThat is Await for a message that also satisfies ok.
+// AwaitThat is Await for a message that also satisfies ok; type 0 stands for any message.
 func (a *Agent) AwaitThat(t wire.Type, window uint32, ok func(Message) bool) Message {
 	a.T.Helper()
 	deadline := time.After(Limit)
@@ -165,7 +180,7 @@ func (a *Agent) AwaitThat(t wire.Type, window uint32, ok func(Message) bool) Mes
 			if !open {
 				a.T.Fatalf("the daemon hung up before type %d for %#x; seen %v", t, window, seen)
 			}
-			if m.Type == t && m.Window == window && ok(m) {
+			if (t == 0 || m.Type == t && m.Window == window) && ok(m) {
 				return m
 			}
 			seen = append(seen, fmt.Sprintf("%d:%#x:%x", m.Type, m.Window, m.Body))

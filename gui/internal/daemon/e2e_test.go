@@ -288,12 +288,17 @@ func (d *desk) press(button byte)   { d.fake(4, button, 0, 0) }
 func (d *desk) release(button byte) { d.fake(5, button, 0, 0) }
 func (d *desk) key(keycode byte)    { d.fake(2, keycode, 0, 0); d.fake(3, keycode, 0, 0) }
 func (d *desk) click(p image.Point) { d.move(p); d.press(1); d.release(1) }
-func (d *desk) drag(p, q image.Point) {
+
+// drag pulls from p by delta with the first button until done.
+func (d *desk) drag(p, delta image.Point, done func() bool) {
+	d.t.Helper()
 	d.move(p)
 	d.press(1)
-	for i := 1; i <= 4; i++ {
-		d.move(p.Add(q.Sub(p).Mul(i).Div(4)))
-	}
+	d.eventually("what the drag is for", func() bool {
+		d.move(p.Add(delta.Div(2)))
+		d.move(p.Add(delta))
+		return done()
+	})
 	d.release(1)
 }
 

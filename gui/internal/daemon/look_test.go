@@ -29,7 +29,7 @@ func terminal(w, h int, lines ...string) *image.RGBA {
 }
 
 func menu(lines ...string) *image.RGBA {
-	img := image.NewRGBA(image.Rect(0, 0, 150, 10+20*len(lines)))
+	img := image.NewRGBA(image.Rect(0, 0, 170, 10+20*len(lines)))
 	draw.Draw(img, img.Rect, image.NewUniform(color.RGBA{0xf6, 0xf6, 0xf4, 255}), image.Point{}, draw.Src)
 	for i, l := range lines {
 		d := font.Drawer{Dst: img, Src: image.NewUniform(color.RGBA{0x22, 0x22, 0x22, 255}), Face: basicfont.Face7x13, Dot: fixed.P(12, 20+20*i)}
@@ -93,6 +93,38 @@ func TestLook(t *testing.T) {
 				}
 			}
 			d.keep("look-" + wm)
+		})
+	}
+}
+
+// Two qubes as a user meets them: the picture for the eye, the order for the test.
+func TestTwoQubes(t *testing.T) {
+	for _, wm := range []string{"", "openbox"} {
+		t.Run("manager="+wm, func(t *testing.T) {
+			d := newDesk(t, xvfb.Options{Width: 1024, Height: 640})
+			if wm != "" {
+				d.startManager(wm)
+			}
+			work := agenttest.New(t, d.dir, 3, regionSize)
+			d.start(3, "work", blue, work.Region)
+			work.Accept()
+			untrusted := agenttest.New(t, d.dir, 4, regionSize)
+			d.start(4, "untrusted", red, untrusted.Region)
+			untrusted.Accept()
+			work.Show(7, image.Pt(0, 0), "user@work: ~/reports", terminal(560, 330, "user@work:~/reports$ ls", "2026-q3.odt  2026-q4.odt  notes.txt", "user@work:~/reports$ _"))
+			d.window("work:7")
+			untrusted.Show(7, image.Pt(0, 0), "Kleinanzeigen — Firefox", terminal(560, 330, "GET https://example.org/", "200 OK"))
+			w := d.window("untrusted:7")
+			d.click(w.rect.Min.Add(image.Pt(200, 12)))
+			untrusted.AwaitThat(wire.TypeFocus, 7, func(m agenttest.Message) bool { return m.Body[0] == wire.FocusIn })
+			untrusted.Menu(8, w.rect.Min.Add(image.Pt(150, 120)), menu("Open link in new tab", "Save link as...", "Copy link"))
+			m := d.window("untrusted:8")
+			d.move(image.Pt(w.rect.Max.X-14, w.rect.Min.Y+13))
+			d.eventually("frames in both colours", func() bool {
+				shot := d.shot()
+				return framed(shot, w.rect, red.Color) == 4 && framed(shot, m.rect, red.Color) == 4 && framed(shot, m.rect.Inset(1), red.Color) == 4
+			})
+			d.keep("two-" + wm)
 		})
 	}
 }

@@ -58,9 +58,6 @@ func (f *Frame) Pattern(size image.Point) []image.Rectangle {
 
 // cut returns the on runs of p between from and to, shifted back by shift.
 func (f *Frame) cut(p pattern, shift, from, to int) (runs [][2]int) {
-	if p.runs[1] == 0 {
-		return [][2]int{{from, to}}
-	}
 	for x, i := -shift, 0; x < to; i++ {
 		n := max(1, f.scaled(float64(p.runs[i%len(p.runs)])))
 		if start, end := max(x, from), min(x+n, to); i%2 == 0 && start < end {

@@ -18,7 +18,11 @@ type Pixels struct {
 // Rows are the bytes of rows from to to.
 func (p Pixels) Rows(from, to int) []byte { return p.Data[from*p.Width*4 : to*p.Width*4] }
 
-const cut = "…"
+const (
+	cut = "…"
+	// inactive is how much of the text's contrast is left while the window is not active.
+	inactive = 0.75
+)
 
 // Title draws "[name] title" on the label's colour, at most width pixels wide and as high as
 // the bar less its lower line. The name is never shortened for the title's sake; a title
@@ -32,7 +36,7 @@ func (f *Frame) Title(title string, width int, active bool) Pixels {
 	p := f.blank(w, f.Bar-f.lineHeight())
 	ink := f.Text()
 	if !active {
-		ink = mix(f.Colour, ink, 0.62)
+		ink = mix(f.Colour, ink, inactive)
 	}
 	metrics := f.face.Metrics()
 	baseline := (p.Height + metrics.Ascent.Ceil() - metrics.Descent.Ceil() + 1) / 2
@@ -80,7 +84,7 @@ func (f *Frame) Close(active, hot bool) Pixels {
 	p := f.blank(f.Bar, f.Bar-f.lineHeight())
 	ink, ground := f.Text(), f.Colour
 	if !active {
-		ink = mix(f.Colour, ink, 0.62)
+		ink = mix(f.Colour, ink, inactive)
 	}
 	cx, cy := float64(p.Width)/2, float64(p.Height)/2
 	arm, half := 4.0*f.Scale, 0.85*f.Scale

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/BurntSushi/xgb"
 	"github.com/BurntSushi/xgb/shm"
@@ -24,6 +25,9 @@ var ErrLost = errors.New("x server connection lost")
 // reuseAfter is how many freed ids wait before the oldest is handed out again, so that
 // events still on their way to a dead resource do not meet its successor.
 const reuseAfter = 1024
+
+// closeTime bounds how long Close waits for the server.
+const closeTime = 2 * time.Second
 
 // Conn is one client's connection. X may be used with every xgb package; extensions must
 // be initialised by the caller. All methods may be called concurrently.
@@ -152,6 +156,11 @@ func (c *Conn) Err() error {
 // called twice. No other method may be called after it.
 func (c *Conn) Close() {
 	c.close.Do(func() {
+		// What was requested so far shall still happen, unless the server hangs.
+		if c.stream.SetReadDeadline(time.Now().Add(closeTime)) == nil {
+			_ = c.Sync()
+		}
+		c.stream.quiesce()
 		c.X.Close()
 		<-c.pumped
 	})

@@ -39,10 +39,11 @@ type stream struct {
 	err  error
 
 	mu       sync.Mutex
-	changed  sync.Cond // of sent, closed
+	changed  sync.Cond // of sent, closed, idle
 	sent     uint64    // requests written
 	answered uint64    // the last request known to have an answer
 	closed   bool
+	idle     bool // lost, every request is answered, and the reader waits for another
 	opcode   byte // of MIT-SHM
 	fds      []int
 }
@@ -176,8 +177,11 @@ func (s *stream) invent() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.answered == s.sent && !s.closed {
+		s.idle = true
+		s.changed.Broadcast()
 		s.changed.Wait()
 	}
+	s.idle = false
 	if s.answered == s.sent {
 		return net.ErrClosed
 	}
@@ -195,6 +199,19 @@ func (s *stream) isLost() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// quiesce cuts the connection and returns once xgb's reader waits in Read. Only then does
+// xgb's end not hang: it sends a last request and must get the answer before its reader
+// looks whether the end has come. No requests may be made meanwhile.
+func (s *stream) quiesce() {
+	s.UnixConn.Close()
+	<-s.lost
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.idle {
+		s.changed.Wait()
 	}
 }
 

@@ -202,3 +202,39 @@ func TestDialCancelled(t *testing.T) {
 		t.Fatal("connected under a cancelled context")
 	}
 }
+
+// Close must not hang, whatever the server is sending at that moment.
+func TestCloseWhileEventsArrive(t *testing.T) {
+	s := xvfb.Start(t, xvfb.Options{})
+	noisy := dial(t, s)
+	w := window(t, noisy)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for x := uint32(0); ; x++ {
+			select {
+			case <-stop:
+				return
+			default:
+				xproto.ConfigureWindow(noisy.X, w, xproto.ConfigWindowX, []uint32{x & 1023})
+			}
+		}
+	}()
+	defer func() { close(stop); <-done }()
+	for range 200 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		c, err := xconn.Dial(ctx, s.Display, "")
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		xproto.ChangeWindowAttributes(c.X, c.Screen.Root, xproto.CwEventMask, []uint32{xproto.EventMaskSubstructureNotify})
+		closed := make(chan struct{})
+		go func() { c.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Fatal("Close hangs")
+		}
+	}
+}

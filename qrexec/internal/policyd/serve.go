@@ -95,7 +95,7 @@ func (d *Daemon) accept(ctx context.Context, l *net.UnixListener, handle func(co
 // servePolicy serves one connection of policy.sock.
 func (d *Daemon) servePolicy(ctx context.Context, conn *net.UnixConn) error {
 	data, err := read(ctx, conn, policywire.MaxRequest, policywire.Complete)
-	if err != nil {
+	if err != nil || len(data) == 0 { // nothing at all: somebody looked whether we live
 		return err
 	}
 	r, err := policywire.ParseRequest(data)
@@ -109,7 +109,7 @@ func (d *Daemon) servePolicy(ctx context.Context, conn *net.UnixConn) error {
 func (d *Daemon) evalService(service string) func(context.Context, *net.UnixConn) error {
 	return func(ctx context.Context, conn *net.UnixConn) error {
 		data, err := read(ctx, conn, policywire.MaxHeader+1+policywire.MaxEval, policywire.EvalComplete)
-		if err != nil {
+		if err != nil || len(data) == 0 {
 			return err
 		}
 		e, err := policywire.ParseEval(data)

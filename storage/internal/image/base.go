@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -107,6 +108,8 @@ func (b *Builder) mmdebstrap(ctx context.Context, tmp, tree string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
+	// Should this process be killed, the cache stays locked until mmdebstrap has ended too.
+	cmd.ExtraFiles = []*os.File{b.lock}
 	return b.logged(cmd, "mmdebstrap")
 }
 
@@ -122,6 +125,8 @@ func (b *Builder) logged(cmd *exec.Cmd, name string) error {
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
 	b.say("%s: starting", name)
+	runtime.LockOSThread() // the kernel ties Pdeathsig to the thread
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}

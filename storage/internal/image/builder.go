@@ -53,6 +53,7 @@ type Builder struct {
 	Progress func(Event)
 
 	start time.Time
+	lock  *os.File
 }
 
 func (b *Builder) say(format string, args ...any) {
@@ -73,11 +74,11 @@ func (b *Builder) Build(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
 		return "", fmt.Errorf("making the cache: %w", err)
 	}
-	unlock, err := lock(filepath.Join(b.Cache, "lock"))
-	if err != nil {
+	var err error
+	if b.lock, err = lock(filepath.Join(b.Cache, "lock")); err != nil {
 		return "", fmt.Errorf("template cache %s: %w", b.Cache, err)
 	}
-	defer unlock()
+	defer b.lock.Close()
 	if err := sweep(b.Cache); err != nil {
 		return "", err
 	}
@@ -118,8 +119,9 @@ func tools(names ...string) error {
 	return nil
 }
 
-// lock takes the lock file of a cache; it is free again when the process ends.
-func lock(path string) (unlock func(), err error) {
+// lock takes the lock file of a cache. It is free again when the file is closed, in this
+// process and in those that inherited it.
+func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func lock(path string) (unlock func(), err error) {
 		}
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return f, nil
 }
 
 // sweep removes what interrupted builds left. The caller holds the lock.

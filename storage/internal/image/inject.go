@@ -35,7 +35,8 @@ var destination = map[string]struct {
 	"share":      {"/usr/share/qubes", 0o644},
 }
 
-// maskFile lists the units of the distribution that are switched off.
+// maskFile lists the units of the distribution that are switched off; a line with a slash
+// is a path below /etc/systemd.
 const maskFile = "systemd-masks"
 
 // assetNodes turns the guest assets into nodes: the files, the links that enable our units
@@ -55,7 +56,10 @@ func assetNodes(assets fs.FS) ([]node, error) {
 		case !nested && path.Ext(p) == ".go":
 		case p == maskFile:
 			for _, unit := range lines(string(b)) {
-				out = append(out, node{path: "/etc/systemd/system/" + unit, link: "/dev/null"})
+				if !strings.Contains(unit, "/") {
+					unit = "system/" + unit
+				}
+				out = append(out, node{path: "/etc/systemd/" + unit, link: "/dev/null"})
 			}
 		case !nested || !ok:
 			return fmt.Errorf("guest asset %s: no place in the VM is known for it", p)

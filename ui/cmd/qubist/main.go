@@ -18,6 +18,7 @@ import (
 
 	"qubist/core/adminclient"
 	"qubist/core/paths"
+	"qubist/core/prompt"
 	"qubist/ui/internal/app"
 	"qubist/ui/internal/demo"
 	"qubist/ui/internal/live"
@@ -82,9 +83,13 @@ func run(ctx context.Context, f flags) error {
 		ReadOnly: f.readOnly, Log: log,
 	}
 	if !f.noQuestions {
+		questions := live.NewQuestions(ctx, p.PromptSocket(), prompt.Watch, log)
+		defer questions.Wait()
+		defer cancel()
+		o.Questions = questions
 		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
 	}
-	return app.Run(ctx, o, os.Stdout)
+	return app.Run(ctx, o, os.Stdin, os.Stdout)
 }
 
 // demonstrate starts a demonstration and points f at it. It fills while it is watched.

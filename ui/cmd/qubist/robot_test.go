@@ -156,6 +156,23 @@ func TestConnectionLostAndHealed(t *testing.T) {
 	leave(t, r, "q")
 }
 
+// A server that no longer answers is said to be silent; the console's keys go on working.
+func TestHungServer(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	r := console(t, s, 80, 24)
+	r.See("● live", "untrusted")
+	end := s.Hang()
+	r.Press("/", "name:untrusted", "enter", "s")
+	r.See("starting untrusted")
+	r.See("○ no answer")
+	r.Press("?")
+	r.See("This qube, or the marked ones")
+	r.Press("esc")
+	end()
+	r.See("● live")
+	leave(t, r, "q")
+}
+
 func TestNoServerYet(t *testing.T) {
 	s := uitest.Serve(t, uitest.Typical())
 	s.Close()

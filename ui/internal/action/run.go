@@ -93,7 +93,7 @@ func DisposableTemplate(e Env, q state.Qube) (name, why string) {
 func DisposableJob(e Env, template, command string) Job {
 	return Job{
 		Doing: fmt.Sprintf("preparing a disposable of %s", template), Done: fmt.Sprintf("%s in a disposable of %s has ended", command, template),
-		Failed:  fmt.Sprintf("no disposable of %s could run %s", template, command),
+		Failed:  fmt.Sprintf("No disposable of %s could run %s", template, command),
 		Command: e.line("qvm-run", "--dispvm="+template, "--", Quote(command)),
 		Call:    "admin.vm.CreateDisposable " + template,
 		Timeout: 24 * time.Hour,
@@ -105,7 +105,7 @@ func DisposableJob(e Env, template, command string) Job {
 func ScreenshotJob(e Env, file string) Job {
 	return Job{
 		Doing: "taking a picture of the desktop", Done: "saved the desktop to " + file,
-		Failed: "the desktop could not be saved", Timeout: quick,
+		Failed: "The desktop could not be saved", Timeout: quick,
 		Command: e.line("qubist-screenshot", Quote(file)),
 		Run:     func(ctx context.Context, b Backend) error { return b.Screenshot(ctx, file) },
 	}

@@ -164,7 +164,13 @@ func (m *Model) copyText(text string) tea.Cmd {
 		lines[i] = m.env().Portable(l)
 	}
 	m.tell(state.Note{What: what})
-	return tea.SetClipboard(widget.Printable(strings.Join(lines, "\n")))
+	all, t := widget.Printable(strings.Join(lines, "\n")), m.terminal
+	return func() tea.Msg {
+		if t != nil {
+			t.Copy(all)
+		}
+		return nil
+	}
 }
 
 // lastCommand is the newest command line told.

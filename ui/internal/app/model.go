@@ -49,11 +49,11 @@ type Options struct {
 	Log       *slog.Logger     // nil: nothing is logged
 }
 
-// screen is what fills the body.
-type screen int
+// place is what fills the body.
+type place int
 
 const (
-	home screen = iota
+	home place = iota
 	detail
 	journal
 )
@@ -85,7 +85,7 @@ type Model struct {
 	lent     time.Time
 	lentOpen int
 
-	screen  screen
+	screen  place
 	detail  detailState
 	journal listState
 
@@ -94,6 +94,8 @@ type Model struct {
 	form    *form
 	input   *input
 	copying bool
+
+	terminal terminal // nil in tests without one
 
 	hushed bool // the last note was put away
 	runs   []string
@@ -125,7 +127,7 @@ func New(ctx context.Context, o Options) *Model {
 
 // Init starts the listening commands.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(m.awaitSystem(), m.awaitQuestions(), m.ping(), m.tick(), tea.RequestBackgroundColor)
+	return tea.Batch(m.awaitSystem(), m.awaitQuestions(), m.ping(), m.tick())
 }
 
 // env is what actions are judged by.
@@ -158,3 +160,11 @@ func (m *Model) link() view.Link {
 
 // stale reports whether the picture may no longer be true.
 func (m *Model) stale() bool { return m.link() != view.Live }
+
+// terminal is what the model asks of the terminal besides showing frames.
+type terminal interface {
+	Copy(text string)
+	Forget()
+	// Lend gives the terminal away for the time that run takes.
+	Lend(run func() error) error
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os/exec"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -52,7 +54,7 @@ func (m *Model) lend() tea.Cmd {
 	m.opts.Log.Info("lending the terminal to the question")
 	said := &lastWords{}
 	c.Stderr = said
-	return tea.ExecProcess(c, func(err error) tea.Msg {
+	return tea.Exec(&loan{c, m.terminal}, func(err error) tea.Msg {
 		if text := said.String(); err != nil && text != "" {
 			err = errors.New(text)
 		}
@@ -91,3 +93,21 @@ func (w *lastWords) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// loan runs a program on the terminal, which is ours before and after.
+type loan struct {
+	*exec.Cmd
+	t terminal
+}
+
+// Run implements tea.ExecCommand.
+func (l *loan) Run() error { return l.t.Lend(l.Cmd.Run) }
+
+// SetStdin implements tea.ExecCommand; the program gets what we have.
+func (l *loan) SetStdin(r io.Reader) { l.Stdin = r }
+
+// SetStdout implements tea.ExecCommand.
+func (l *loan) SetStdout(w io.Writer) { l.Stdout = w }
+
+// SetStderr implements tea.ExecCommand; its standard error is kept for the report.
+func (l *loan) SetStderr(io.Writer) {}

@@ -6,21 +6,19 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"qubist/ui/internal/screen"
 	"qubist/ui/internal/state"
 	"qubist/ui/internal/view"
 	"qubist/ui/internal/widget"
 )
 
-// View draws the frame.
-func (m *Model) View() tea.View {
+// View is empty: package screen paints the frames (see painter).
+func (m *Model) View() tea.View { return tea.View{} }
+
+// Frame draws what is to be seen now.
+func (m *Model) Frame() screen.Frame {
 	c, spot := m.frame()
-	v := tea.NewView(c.String())
-	v.AltScreen = true
-	v.WindowTitle = m.title()
-	if spot.On {
-		v.Cursor = tea.NewCursor(spot.X, spot.Y)
-	}
-	return v
+	return screen.Frame{Lines: c.Lines(), Cursor: spot.On, X: spot.X, Y: spot.Y, Title: m.title()}
 }
 
 // title is the terminal window's: constant words and numbers only.

@@ -44,6 +44,7 @@ func (m *Model) handle(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		m.forget()
 	case tea.ColorProfileMsg:
 		m.profile = msg.Profile
 		m.theme = theme.New(m.profile, m.dark)

@@ -1,8 +1,11 @@
 package live
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,7 @@ import (
 	"syscall"
 
 	"qubist/core/adminclient"
+	"qubist/core/paths"
 	"qubist/core/safetext"
 	"qubist/ui/internal/action"
 )
@@ -23,20 +27,54 @@ type Backend struct {
 
 var _ action.Backend = Backend{}
 
-// Run starts a command in a running qube as its default user.
-func (b Backend) Run(ctx context.Context, vm, command string) error {
-	code, err := adminclient.RunCommand(ctx, adminclient.Run{VM: vm, Command: command, Root: b.Root, NoWait: true})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("qrexec-client ended with status %d", code)
+// Exit statuses of qrexec calls (spec qrexec.md, JUST_EXEC).
+const (
+	statusRefused  = 125 // the call was not made
+	statusNotFound = 127 // there is no such command
+	statusLost     = 255 // the qube went away
+)
+
+// callError is what a call's exit status says, "" when the command itself gave it.
+func callError(code int) string {
+	switch code {
+	case statusRefused:
+		return "the qube could not be reached or could not run the command (status 125)"
+	case statusNotFound:
+		return "there is no such command in the qube (status 127)"
+	case statusLost:
+		return "the connection to the qube was lost (status 255)"
 	}
-	return err
+	return ""
 }
 
-// Disposable hands the whole life of a disposable to qvm-run, in a session of its own: it
+// Run starts a command in a running qube as its default user.
+func (b Backend) Run(ctx context.Context, vm, command string) error {
+	var said bytes.Buffer
+	code, err := adminclient.RunCommand(ctx, adminclient.Run{VM: vm, Command: command, Root: b.Root, NoWait: true, WaitSession: true, Stderr: &limited{&said}})
+	if err != nil || code == 0 {
+		return err
+	}
+	if text := lastLine(said.Bytes()); text != "" {
+		return errors.New(text)
+	}
+	if text := callError(code); text != "" {
+		return errors.New(text)
+	}
+	return fmt.Errorf("qrexec-client ended with status %d", code)
+}
+
+// limited keeps the first tailBytes and swallows the rest.
+type limited struct{ b *bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.b.Write(p[:min(len(p), max(tailBytes-l.b.Len(), 0))])
+	return len(p), nil
+}
+
+// Disposable hands the whole life of a disposable to qvm run, in a session of its own: it
 // outlives the console, and the disposable ends with the command either way.
 func (b Backend) Disposable(ctx context.Context, template, command string) error {
-	args := []string{"--dispvm=" + template, "--", command}
-	return b.program(ctx, true, "qvm-run", args...)
+	return b.program(ctx, true, "qvm", "run", "--dispvm="+template, "--", command)
 }
 
 // Screenshot has qubist-screenshot write the desktop's picture to file.
@@ -63,28 +101,32 @@ func Beside(name string) (string, error) {
 	return p, nil
 }
 
-// program runs one of ours to its end; detached, it goes on when ctx ends first.
+// program runs one of ours to its end; detached, in a session of its own, it goes on when ctx
+// or the console ends first. What it says on its standard error is the error; a detached one
+// that says nothing ended with the status of what it ran.
 func (b Backend) program(ctx context.Context, detached bool, name string, args ...string) error {
 	bin, err := Beside(name)
 	if err != nil {
 		return err
 	}
-	said := &tail{}
-	c := exec.Command(bin, args...)
-	c.Stdout, c.Stderr = said, said
-	if b.Root != "" {
-		c.Env = append(os.Environ(), "QUBIST_ROOT="+b.Root)
+	// A file, not a pipe: a pipe would break when the console ends.
+	said, err := os.CreateTemp("", "qubist-")
+	if err != nil {
+		return err
 	}
-	if detached {
-		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		// A pipe to us would end the program with us: it gets none.
-		c.Stdout, c.Stderr = nil, nil
+	defer said.Close()
+	_ = os.Remove(said.Name())
+	c := exec.Command(bin, args...)
+	c.Stderr = said
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: detached}
+	if b.Root != "" {
+		c.Env = append(os.Environ(), paths.Default+"="+b.Root)
 	}
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- c.Wait() }()
+	go func() { done <- c.Wait() }() // ends with the program, which may outlive us
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -94,31 +136,38 @@ func (b Backend) program(ctx context.Context, detached bool, name string, args .
 		}
 		return ctx.Err()
 	}
-	if err != nil {
-		if text := said.text(); text != "" {
-			return fmt.Errorf("%s: %s", name, text)
-		}
-		return fmt.Errorf("%s: %w", name, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if text := lastLine(tail(said)); text != "" {
+		return errors.New(text)
+	}
+	var exit *exec.ExitError
+	if detached && errors.As(err, &exit) {
+		if text := callError(exit.ExitCode()); text != "" {
+			return errors.New(text)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
-// tail keeps the last bytes a program wrote.
-type tail struct{ b []byte }
-
-// tailBytes bounds it.
+// tailBytes bounds what is read of a program's last words.
 const tailBytes = 2000
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.b = append(t.b, p...)
-	if n := len(t.b) - tailBytes; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
+// tail is the end of f.
+func tail(f *os.File) []byte {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil
 	}
-	return len(p), nil
+	b := make([]byte, tailBytes)
+	n, _ := f.ReadAt(b, max(size-tailBytes, 0))
+	return b[:n]
 }
 
-// text is the last line that is not empty.
-func (t *tail) text() string {
-	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
+// lastLine is the last line of b that is not empty, fit to show.
+func lastLine(b []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return safetext.Name(strings.TrimSpace(lines[len(lines)-1]), maxValue)
 }

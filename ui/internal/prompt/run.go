@@ -153,8 +153,14 @@ func (p *program) noteDisturbance() {
 	}
 }
 
+// translate knows keys as they are typed without modifiers. With modifiers they are nothing:
+// the answers of terminals to queries look like such keys.
 func translate(e *tcell.EventKey) (Key, rune) {
-	if e.Modifiers()&(tcell.ModAlt|tcell.ModMeta) != 0 {
+	switch mod := e.Modifiers(); {
+	case mod == tcell.ModNone:
+	case mod == tcell.ModShift && (e.Key() == tcell.KeyRune || e.Key() == tcell.KeyBacktab):
+	case mod == tcell.ModCtrl && e.Key() == tcell.KeyCtrlC:
+	default:
 		return Other, 0
 	}
 	switch e.Key() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"qubist/core/prompt"
@@ -19,6 +20,9 @@ func (a *Agent) serveFrontEnd(ctx context.Context, conn *net.UnixConn) error {
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
 	lines := prompt.NewLines(conn)
 	line, err := lines.Next()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // somebody looked whether we live
+	}
 	if err != nil {
 		return fmt.Errorf("waiting for a front end's first line: %w", err)
 	}
@@ -57,7 +61,7 @@ func read(cancel func(), lines *prompt.Lines, handle func([]byte) error) (wait f
 				err = handle(line)
 			}
 			if err != nil {
-				if errors.Is(err, net.ErrClosed) {
+				if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
 					err = nil
 				}
 				result <- err

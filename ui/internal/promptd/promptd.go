@@ -138,6 +138,9 @@ func (a *Agent) serveRequest(ctx context.Context, conn *net.UnixConn) error {
 	if err != nil {
 		return fmt.Errorf("reading a request: %w", err)
 	}
+	if len(data) == 0 { // somebody looked whether we live
+		return nil
+	}
 	r, err := wire.ParseRequest(data)
 	if err != nil {
 		return err

@@ -262,9 +262,11 @@ func TestOpen(t *testing.T) {
 				return nil
 			}})
 			if tc.watch {
-				if _, err := prompt.Watch(t.Context(), r.prompt()); err != nil {
+				numbers, err := prompt.Watch(t.Context(), r.prompt())
+				if err != nil {
 					t.Fatal(err)
 				}
+				<-numbers // it counts as watching now
 			}
 			if tc.attached {
 				f := attach(t, r)

@@ -108,7 +108,9 @@ func (t *Theme) sixteen() {
 
 func (t *Theme) rich() {
 	pick := lipgloss.LightDark(t.dark)
-	c := func(light, dark string) color.Color { return pick(lipgloss.Color(light), lipgloss.Color(dark)) }
+	c := func(light, dark string) color.Color {
+		return t.profile.Convert(pick(lipgloss.Color(light), lipgloss.Color(dark)))
+	}
 	t.Text = Style{FG: c("#2b303b", "#d3d7de")}
 	t.Strong = Style{FG: c("#10131a", "#ffffff"), Bold: true}
 	t.Dim = Style{FG: c("#6b7280", "#8b93a1")}
@@ -122,6 +124,19 @@ func (t *Theme) rich() {
 	t.Warn = Style{FG: c("#9a6700", "#e0af68")}
 	t.Bad = Style{FG: c("#b42318", "#f7768e")}
 	t.Input = Style{FG: c("#10131a", "#ffffff"), BG: c("#e8ecf1", "#20262f")}
+	if t.profile == colorprofile.ANSI256 {
+		t.greys(pick)
+	}
+}
+
+// greys takes the place of colours that the 256 do not have near enough: the nearest are
+// tinted.
+func (t *Theme) greys(pick lipgloss.LightDarkFunc) {
+	c := func(light, dark string) color.Color { return pick(lipgloss.Color(light), lipgloss.Color(dark)) }
+	t.Text.FG, t.Dim.FG = c("236", "252"), c("242", "246")
+	t.Strong.FG, t.Input.FG = c("16", "231"), c("16", "231")
+	t.Rule.FG, t.Trough.FG = c("251", "239"), c("251", "239")
+	t.Cursor.BG, t.Input.BG = c("254", "237"), c("254", "236")
 }
 
 // basic maps the eight built-in label colours to the sixteen every colour terminal has.
@@ -147,7 +162,7 @@ func (t Theme) Chip(rgb uint32) (glyph string, s Style) {
 			return filled, Style{FG: b}
 		}
 	}
-	return filled, Style{FG: rgbColor(rgb)}
+	return filled, Style{FG: t.profile.Convert(rgbColor(rgb))}
 }
 
 func rgbColor(rgb uint32) color.Color {

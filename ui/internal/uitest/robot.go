@@ -128,3 +128,6 @@ func (r *Robot) End() error {
 		return nil
 	}
 }
+
+// Pid is the program's process number.
+func (r *Robot) Pid() int { return r.cmd.Process.Pid }

@@ -40,7 +40,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	vms   map[string]*VM
-	hung  bool
+	hung  chan struct{}       // closed when it ends; nil: the server answers
 	subs  map[net.Conn]string // subscriptions and their method
 	calls []string
 	l     net.Listener
@@ -92,11 +92,18 @@ func (s *Server) Close() {
 	s.wg.Wait()
 }
 
-// Hang makes the server accept and say nothing, or answer again.
-func (s *Server) Hang(on bool) {
+// Hang makes the server accept and say nothing until the returned function is called.
+func (s *Server) Hang() (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hung = on
+	hung := make(chan struct{})
+	s.hung = hung
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hung = nil
+		close(hung)
+	}
 }
 
 // Calls are the methods and destinations asked for that change something.
@@ -111,10 +118,10 @@ func (s *Server) serve(c net.Conn) {
 	s.mu.Lock()
 	hung := s.hung
 	s.mu.Unlock()
-	if err != nil || hung {
-		if hung {
-			time.Sleep(200 * time.Millisecond)
-		}
+	if hung != nil {
+		<-hung
+	}
+	if err != nil || hung != nil {
 		_ = c.Close()
 		return
 	}

@@ -115,18 +115,17 @@ func (c *Canvas) Tint(x, y, w int, s theme.Style) {
 	}
 }
 
-// String is the frame with SGR sequences: h lines, no newline at the end, no line longer
-// than w cells, each line ending in the default style.
-func (c *Canvas) String() string {
+// Lines are the frame's lines with SGR sequences, none longer than the canvas is wide, each
+// ending in the default style.
+func (c *Canvas) Lines() []string {
+	out := make([]string, c.h)
 	var b strings.Builder
-	b.Grow(len(c.cells) * 2)
 	for y := range c.h {
-		if y > 0 {
-			b.WriteByte('\n')
-		}
+		b.Reset()
 		c.line(&b, c.cells[y*c.w:(y+1)*c.w])
+		out[y] = b.String()
 	}
-	return b.String()
+	return out
 }
 
 func (c *Canvas) line(b *strings.Builder, row []cell) {

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -87,7 +88,7 @@ func (p *Pool) Import(_ context.Context, c volume.Config, r io.Reader, size int6
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	n, err := io.Copy(tmp, r)
+	n, err := sparseCopy(tmp, r)
 	if cerr := tmp.Close(); err == nil {
 		err = cerr
 	}
@@ -98,6 +99,27 @@ func (p *Pool) Import(_ context.Context, c volume.Config, r io.Reader, size int6
 		return err
 	}
 	return os.Rename(tmp.Name(), p.path(c.ID))
+}
+
+// sparseCopy leaves holes where r has only zeros.
+func sparseCopy(f *os.File, r io.Reader) (int64, error) {
+	buf, zero := make([]byte, 1<<20), make([]byte, 1<<20)
+	var n int64
+	for {
+		k, err := io.ReadFull(r, buf)
+		if k > 0 && !bytes.Equal(buf[:k], zero[:k]) {
+			if _, werr := f.WriteAt(buf[:k], n); werr != nil {
+				return n, werr
+			}
+		}
+		n += int64(k)
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return n, f.Truncate(n)
+		case err != nil:
+			return n, err
+		}
+	}
 }
 
 // Clone implements volume.Pool.

@@ -122,10 +122,14 @@ func code(err error) libvirt.ErrorNumber {
 
 // translate gives libvirt's error the sentinel that callers branch on.
 func translate(err error) error {
-	switch code(err) {
-	case libvirt.ERR_NO_DOMAIN:
+	var e libvirt.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Code == libvirt.ERR_NO_DOMAIN:
 		return hypervisor.ErrNotFound
-	case libvirt.ERR_RPC, libvirt.ERR_NO_CONNECT, libvirt.ERR_INVALID_CONN:
+	case e.Domain == libvirt.FROM_RPC, e.Code == libvirt.ERR_NO_CONNECT, e.Code == libvirt.ERR_INVALID_CONN:
 		return fmt.Errorf("%w: %w", hypervisor.ErrUnavailable, err)
 	}
 	return err

@@ -66,13 +66,14 @@ var _ hypervisor.Driver = (*Driver)(nil)
 
 // New connects to libvirt and removes what domains of this instance left behind.
 func New(ctx context.Context, o Options) (*Driver, error) {
+	root := os.Geteuid() == 0 // libvirt takes root to the system's daemon whatever the URI says
 	if o.URI == "" {
 		o.URI = "qemu:///session"
-		if os.Geteuid() == 0 {
+		if root {
 			o.URI = "qemu:///system"
 		}
 	}
-	d := &Driver{opt: o, system: o.URI == "qemu:///system", accel: probeAccel("/dev/kvm", "/proc/cpuinfo"),
+	d := &Driver{opt: o, system: root, accel: probeAccel("/dev/kvm", "/proc/cpuinfo"),
 		instance: instanceOf(o.Paths), hub: newHub(), known: map[qube.DomID]known{},
 		wake: make(chan struct{}, 1), workerDone: make(chan struct{})}
 	if err := loop.acquire(); err != nil {

@@ -77,7 +77,7 @@ func (h *host) boot(s hypervisor.Spec) time.Duration {
 	if err := h.b.drv.Resume(ctx, s.Name); err != nil {
 		t.Fatal(err)
 	}
-	h.daemon(2*time.Minute, "qrexec-daemon", "-q", "-u", s.UUID, "--", fmt.Sprint(s.XID), string(s.Name), "user")
+	h.daemon(time.Minute, "qrexec-daemon", "-q", "-u", s.UUID, "--", fmt.Sprint(s.XID), string(s.Name), "user")
 	took := time.Since(start)
 	if t.Failed() {
 		log, _ := os.ReadFile(s.ConsoleLog)
@@ -120,15 +120,19 @@ func TestGuest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := b.spec("work", 3, init, "")
+			s := b.spec("work", 3, init, "qubist.gui=1 "+os.Getenv("QUBIST_TEST_CMDLINE"))
+			s.MemoryMiB = 512 // for the X server
 			t.Logf("agent answers after %v", h.boot(s))
 			h.expect("work", "root:hostname", "work")
 			h.expect("work", "root:id -u", "0")
 			h.expect("work", "user:id -un; sudo -n id -u", "user\n0")
 			h.expect("work", "user:pwd; stat -c %U /home/user; touch ~/kept && echo ok", "/home/user\nuser\nok")
-			h.expect("work", "root:findmnt -no SOURCE /rw; findmnt -no FSTYPE /tmp /run", "/dev/vdb\ntmpfs\ntmpfs")
+			h.expect("work", "root:findmnt -nro SOURCE /rw; stat -f -c %T /run /dev/shm", "/dev/vdb\ntmpfs\ntmpfs")
 			h.expect("work", "root:stat -c '%a %U' /run/user/1000 /run/qubes", "700 user\n755 root")
 			start := time.Now()
+			h.expect("work", "user:for i in $(seq 150); do . /etc/profile.d/qubes-gui.sh; xdpyinfo >/dev/null 2>&1 && break; sleep .2; done; xwininfo -root | grep -c Depth:", "1")
+			t.Logf("the user reaches the display %v later", time.Since(start))
+			start = time.Now()
 			if err := b.drv.Shutdown(ctx, "work"); err != nil {
 				t.Fatal(err)
 			}
@@ -145,18 +149,21 @@ func TestGuest(t *testing.T) {
 // reboot restarts the guest from within; its daemons find it again.
 func (h *host) reboot(events <-chan hypervisor.Event, s hypervisor.Spec) {
 	h.b.t.Helper()
+	const bootID = "user:cat /proc/sys/kernel/random/boot_id; test -f ~/kept && echo kept"
+	before := h.call(s.Name, bootID)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	exec.CommandContext(ctx, filepath.Join(h.bin, "qrexec-client"), "--root", filepath.Dir(h.b.paths.Lib), "-d", string(s.Name), "root:sync; kill -INT 1").Run()
+	start := time.Now()
 	for e := range events {
 		if e.Rebooted && e.XID == s.XID {
 			break
 		}
 	}
-	start := time.Now()
+	h.b.t.Logf("reboot seen after %v", time.Since(start))
 	for time.Since(start) < 2*time.Minute {
-		cmd := exec.Command(filepath.Join(h.bin, "qrexec-client"), "--root", filepath.Dir(h.b.paths.Lib), "-d", string(s.Name), "user:cat /proc/uptime; test -f ~/kept && echo kept")
-		if out, err := cmd.Output(); err == nil && strings.Contains(string(out), "kept") {
+		cmd := exec.Command(filepath.Join(h.bin, "qrexec-client"), "--root", filepath.Dir(h.b.paths.Lib), "-d", string(s.Name), bootID)
+		if out, err := cmd.Output(); err == nil && strings.Contains(string(out), "kept") && strings.TrimSpace(string(out)) != before {
 			h.b.t.Logf("after a reboot the agent answers after %v", time.Since(start))
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +31,11 @@ type Cable struct {
 	changed chan struct{}
 	gone    bool
 	relays  sync.WaitGroup
+	toHost  atomic.Int64
 }
+
+// ToHost is how many bytes have reached the host's end.
+func (c *Cable) ToHost() int64 { return c.toHost.Load() }
 
 // NewCable returns a cable with nothing attached. It is cut when the test ends.
 func NewCable(t testing.TB) *Cable {
@@ -123,6 +128,9 @@ func (c *Cable) relay(from *net.UnixConn, self, other **net.UnixConn, hangUp boo
 		if n > 0 {
 			if to, err := c.end(context.Background(), other); err == nil {
 				to.Write(buf[:n]) // lost if it goes away now, as with QEMU
+				if !hangUp {
+					c.toHost.Add(int64(n))
+				}
 			}
 		}
 		if err != nil {

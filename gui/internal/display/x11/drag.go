@@ -27,6 +27,9 @@ var directions = map[frame.Part]uint32{
 	frame.SouthEast: 4, frame.South: 5, frame.SouthWest: 6, frame.West: 7, frame.Title: 8,
 }
 
+// directionCancel ends what a direction began.
+const directionCancel = 11
+
 // frameButton handles clicks on the frame: the first button closes, moves and resizes.
 func (d *Display) frameButton(buf []display.Event, w *win, code uint32, e xproto.ButtonPressEvent) []display.Event {
 	if e.Detail != 1 {
@@ -42,6 +45,10 @@ func (d *Display) frameButton(buf []display.Event, w *win, code uint32, e xproto
 			d.dragTo()
 		}
 		d.drag = drag{}
+		if old.w == nil && d.wm.moveResize {
+			// The window manager has not taken over yet: it must not begin now.
+			d.tellManager(w.frame, d.atoms["_NET_WM_MOVERESIZE"], uint32(e.RootX), uint32(e.RootY), directionCancel, 1, 1)
+		}
 		if old.w == w && old.part == frame.CloseBox && part == frame.CloseBox {
 			return append(buf, w.event(display.Closing))
 		}

@@ -115,7 +115,7 @@ func (d *Display) button(buf []display.Event, code uint32, e xproto.ButtonPressE
 	}
 	if code == wire.ButtonPress && w.frame != 0 && d.wm.window == 0 {
 		d.raise(w)
-		xproto.SetInputFocus(d.c.X, xproto.InputFocusPointerRoot, w.frame, e.Time)
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.frame, e.Time)
 	}
 	if e.Event == w.frame {
 		return d.frameButton(buf, w, code, e)
@@ -189,6 +189,10 @@ func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent)
 	grab := e.Mode == xproto.NotifyModeGrab || e.Mode == xproto.NotifyModeUngrab
 	if active := code == wire.FocusIn; !grab && active != w.active && e.Detail != xproto.NotifyDetailInferior {
 		w.active = active
+		if active {
+			d.turn++
+			w.turn = d.turn
+		}
 		if w.frame != 0 {
 			d.drawTitle(w)
 		}

@@ -101,6 +101,30 @@ func (d *Display) focusIfFree(w *win) {
 	}
 	const none, pointerRoot = 0, 1
 	if r.Focus == none || r.Focus == pointerRoot || r.Focus == d.root || d.wins[r.Focus] != nil {
-		xproto.SetInputFocus(d.c.X, xproto.InputFocusPointerRoot, w.top(), xproto.TimeCurrentTime)
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.top(), xproto.TimeCurrentTime)
+	}
+}
+
+// passFocus hands the keyboard on when the window that had it is hidden and no window
+// manager does: to its owner or to the window of this qube that had it last. When the qube
+// has none, it goes to nobody: what the user is typing must not run into another qube.
+func (d *Display) passFocus(gone *win) {
+	if !gone.active || d.wm.window != 0 {
+		return
+	}
+	gone.active = false
+	var next *win
+	for _, w := range d.wins {
+		switch {
+		case w.frame == 0 || !w.mapped || w == gone:
+		case xproto.Window(gone.owner) == w.content:
+			w.turn = d.turn + 1
+			next = w
+		case next == nil || w.turn > next.turn:
+			next = w
+		}
+	}
+	if next != nil {
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, next.top(), xproto.TimeCurrentTime)
 	}
 }

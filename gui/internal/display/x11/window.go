@@ -86,12 +86,14 @@ func (d *Display) Destroy(id display.Window) {
 		d.drag = drag{}
 	}
 	xproto.DestroyWindow(d.c.X, w.top())
+	w.mapped = false
 	delete(d.wins, w.content)
 	d.c.FreeID(uint32(w.content))
 	if w.frame != 0 {
 		delete(d.wins, w.frame)
 		d.c.FreeID(uint32(w.frame))
 	}
+	d.passFocus(w)
 }
 
 // Map shows the window. Without a window manager a new managed window gets a free place,
@@ -109,6 +111,9 @@ func (d *Display) Map(id display.Window) {
 	}
 	xproto.MapWindow(d.c.X, w.top())
 	if alone {
+		if w.states&(display.Fullscreen|display.Maximized) != 0 {
+			d.fillScreen(w, true)
+		}
 		d.raise(w)
 		d.focusIfFree(w)
 	}
@@ -119,6 +124,7 @@ func (d *Display) Unmap(id display.Window) {
 	if w := d.wins[xproto.Window(id)]; w != nil {
 		w.mapped = false
 		xproto.UnmapWindow(d.c.X, w.top())
+		d.passFocus(w)
 	}
 }
 

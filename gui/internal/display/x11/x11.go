@@ -55,6 +55,7 @@ type Display struct {
 	screen display.Screen
 	wm     manager
 	drag   drag
+	turn   uint64 // counts changes of the focus
 	raw    []xconn.Event
 	rects  []xproto.Rectangle
 }
@@ -70,9 +71,10 @@ type win struct {
 	or       bool
 	mapped   bool
 	placed   bool
-	reparent bool // the window manager put it into a window of its own
-	active   bool // has the keyboard focus
-	hot      bool // the pointer is on the close box
+	reparent bool   // the window manager put it into a window of its own
+	active   bool   // has the keyboard focus
+	turn     uint64 // when it got it last
+	hot      bool   // the pointer is on the close box
 	part     frame.Part
 	asked    uint64 // number of our last configure request
 	wmFrame  [4]int // _NET_FRAME_EXTENTS: left, right, top, bottom
