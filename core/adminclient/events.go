@@ -13,7 +13,6 @@ import (
 type Stream struct {
 	er    *adminapi.EventReader
 	close func()
-	first bool
 }
 
 // Subscribe opens admin.Events (or admin.vm.Stats) for dest; dest dom0 means everything.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -338,44 +337,4 @@ func (l *Live) applyStats(e adminapi.Event) {
 	v.CPUPercent, _ = strconv.Atoi(e.Get("cpu_usage"))
 	v.SwapKiB, _ = strconv.ParseUint(e.Get("swap_used"), 10, 64)
 	l.vms[v.Name] = &v
-}
-
-type dirtyBits uint8
-
-const (
-	dirtyProps dirtyBits = 1 << iota
-	dirtyFeatures
-	dirtyTags
-	dirtyState
-)
-
-// dirty collects what events say has changed.
-type dirty struct {
-	vms    map[qube.Name]dirtyBits
-	system bool
-}
-
-func newDirty() *dirty { return &dirty{vms: map[qube.Name]dirtyBits{}} }
-
-func (d *dirty) add(e adminapi.Event) {
-	subject, what := e.Subject, dirtyState
-	switch {
-	case e.Name == "domain-add", e.Name == "domain-delete":
-		subject, what = e.Get("vm"), dirtyProps|dirtyFeatures|dirtyTags|dirtyState
-	case strings.HasPrefix(e.Name, "property-"):
-		what = dirtyProps
-	case strings.HasPrefix(e.Name, "domain-feature-"):
-		what = dirtyFeatures
-	case strings.HasPrefix(e.Name, "domain-tag-"):
-		what = dirtyTags
-	case !strings.HasPrefix(e.Name, "domain-"):
-		return
-	}
-	if subject == "" {
-		d.system = d.system || what == dirtyProps
-		return
-	}
-	if n, err := qube.ParseName(subject); err == nil && (len(d.vms) < maxQubes) {
-		d.vms[n] |= what
-	}
 }

@@ -96,7 +96,6 @@ type world struct {
 	t        *testing.T
 	sys      *lifetest.System
 	sockets  map[string]string
-	events   *adminapi.EventReader
 	pending  chan adminapi.Event
 	uuid     string // for the next qube
 	dispid   int

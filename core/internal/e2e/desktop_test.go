@@ -288,7 +288,7 @@ func typedCall(d *desk) {
 	d.typeInto(`^\[work\]`, "echo typed-$((40+2)) | qrexec-client-vm vault test.Echo > /tmp/answer; echo $? > /tmp/code")
 	began := time.Now()
 	term := d.prompt("test.Echo")
-	defer term.cmd.Process.Kill() // only one front end at a time
+	defer term.close() // only one front end at a time
 	d.figure("enter in the xterm to the question", time.Since(began))
 	term.expect(5*time.Second, "work")
 	term.expect(5*time.Second, "vault")
@@ -315,7 +315,7 @@ func (d *desk) asked(command string, answer func(*terminal)) string {
 		out <- fmt.Sprintf("%s[%v]", text, exitCode(err))
 	}()
 	term := d.prompt("test.Echo")
-	defer term.cmd.Process.Kill() // only one front end at a time
+	defer term.close() // only one front end at a time
 	answer(term)
 	select {
 	case got := <-out:

@@ -83,6 +83,13 @@ func (term *terminal) press(keys string) {
 	}
 }
 
+// close kills the program and waits until it is gone.
+func (term *terminal) close() {
+	term.t.Helper()
+	_ = term.cmd.Process.Kill()
+	_ = term.ended(10 * time.Second)
+}
+
 // ended waits for the program's end.
 func (term *terminal) ended(limit time.Duration) error {
 	term.t.Helper()

@@ -11,12 +11,14 @@ import (
 )
 
 // adopt finds what an earlier process left running, and tidies up after what stopped while
-// nobody watched. It runs before anything else.
-func (s *System) adopt(ctx context.Context) error {
+// nobody watched. It runs before anything else; the plans it returns are of the qubes whose
+// daemons are to be adopted next.
+func (s *System) adopt(ctx context.Context) ([]plan, error) {
 	infos, err := s.Driver.List(ctx)
 	if err != nil {
-		return fmt.Errorf("listing running domains: %w", err)
+		return nil, fmt.Errorf("listing running domains: %w", err)
 	}
+	var plans []plan
 	var xids []qube.DomID
 	for _, i := range infos {
 		vm := s.m.VM(i.Name)
@@ -24,7 +26,7 @@ func (s *System) adopt(ctx context.Context) error {
 			s.Log.Warn("a running domain is not in the system description, leaving it alone", "domain", i.Name, "uuid", i.UUID)
 			continue
 		}
-		s.adoptVM(vm, i)
+		plans = append(plans, s.adoptVM(vm, i))
 		xids = append(xids, i.XID)
 		s.xid = max(s.xid, i.XID)
 	}
@@ -42,11 +44,11 @@ func (s *System) adopt(ctx context.Context) error {
 			s.removeVolumes(configs(vm))
 		}
 	}
-	return nil
+	return plans, nil
 }
 
-// adoptVM takes over one running domain: its record and its daemons.
-func (s *System) adoptVM(vm *domain.VM, i hypervisor.Info) {
+// adoptVM takes over the record of one running domain.
+func (s *System) adoptVM(vm *domain.VM, i hypervisor.Info) plan {
 	g := s.guest(vm.Name)
 	vm.Run = domain.Run{XID: i.XID, Since: s.Now().Add(-i.CPU), MemKiB: i.MemKiB, CPU: i.CPU}
 	p := s.plan(s.m, vm)
@@ -55,7 +57,7 @@ func (s *System) adoptVM(vm *domain.VM, i hypervisor.Info) {
 	g.gone, g.stopped = make(chan struct{}), make(chan struct{})
 	g.settle(vm)
 	s.Log.Info("adopted", "qube", vm.Name, "xid", i.XID, "state", i.State)
-	s.goes(func() { s.adoptDaemons(&p) })
+	return p
 }
 
 // adoptDaemons starts what is missing; daemons that are still there are only watched.
@@ -75,5 +77,6 @@ func (s *System) adoptDaemons(p *plan) {
 	}
 	if start(s.qrexecd(p)) {
 		s.note(p.name, func(g *guest) { g.ready = true })
+		s.fireAll(p.name, "property-reset:start_time") // those who listen look at it again
 	}
 }

@@ -8,17 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"qubist/core/adminapi"
 	"qubist/core/internal/domain"
 	"qubist/core/internal/hypervisor"
 	"qubist/core/internal/launch"
 	"qubist/core/qube"
-	"qubist/storage/volume"
 )
 
 const (
@@ -27,23 +23,6 @@ const (
 	// transportWait bounds how long the start waits for the multiplexer.
 	transportWait = 20 * time.Second
 )
-
-// plan is what a start needs to know, taken from the model once.
-type plan struct {
-	name     qube.Name
-	netvm    qube.Name
-	volumes  []volume.Config
-	spec     hypervisor.Spec
-	user     string
-	label    qube.Label
-	agent    bool // feature qrexec: the start waits for the agent
-	gui      bool
-	qrexec   time.Duration
-	prohibit string
-	restore  bool
-	persist  []string // values of custom-persist features
-	spawned  bool     // the domain was built
-}
 
 // Start starts a qube, its network qubes first, and returns when its agent is there. A qube
 // that is not halted is a success.
@@ -107,73 +86,6 @@ func startError(err error) error {
 	}
 	return adminapi.Errorf(adminapi.Exception, "Start failed: %v", err)
 }
-
-// plan reads the model. The caller holds the lock.
-func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
-	p := plan{name: vm.Name, user: m.Text(vm, "default_user"), label: m.Label(vm), qrexec: seconds(m.Number(vm, "qrexec_timeout"))}
-	if t := m.Ref(vm, "netvm"); t != nil && t.Class != qube.AdminVM {
-		p.netvm = t.Name
-	}
-	for _, v := range vm.Volumes {
-		if v.Name != "kernel" {
-			p.volumes = append(p.volumes, v.Config)
-		}
-	}
-	p.prohibit, _ = vm.Feature("prohibit-start")
-	for _, f := range vm.Features() {
-		if strings.HasPrefix(f.Key, "custom-persist.") {
-			p.persist = append(p.persist, f.Value)
-		}
-	}
-	p.restore = vm.HasTag("backup-restore-in-progress")
-	p.agent = m.FeatureWithTemplate(vm, "qrexec")
-	service := m.FeatureWithTemplate(vm, "servicevm")
-	gui, ok := m.FindFeature(vm, "gui")
-	p.gui = (gui != "" || !ok) && !service && m.Ref(vm, "guivm") == m.Dom0()
-	kernel := s.Paths.KernelDir(m.Text(vm, "kernel"))
-	p.spec = hypervisor.Spec{
-		Name: vm.Name, UUID: vm.UUID, MemoryMiB: uint64(max(m.Number(vm, "memory"), 1)), VCPUs: uint(max(m.Number(vm, "vcpus"), 1)),
-		Kernel: filepath.Join(kernel, "vmlinuz"), Initrd: filepath.Join(kernel, "initramfs"),
-		ConsoleLog: filepath.Join(s.Paths.Log, "guest-"+string(vm.Name)+".log"), Debug: m.Truth(vm, "debug"),
-	}
-	if m.Text(vm, "kernel") == "" {
-		p.spec.Kernel = ""
-	}
-	if p.gui {
-		p.spec.WindowRegion = windowRegion
-	}
-	p.spec.Cmdline = cmdline(vm.Name, p.user, service, p.gui, explicitOpts(m, vm))
-	return p
-}
-
-// cmdline is the kernel command line of assets/doc/architecture.md without the domain
-// number, which command adds. Every part was checked when it was set.
-func cmdline(n qube.Name, user string, service, gui bool, opts string) string {
-	init, g := "systemd", "0"
-	if service {
-		init = "service"
-	}
-	if gui {
-		g = "1"
-	}
-	s := fmt.Sprintf("qubist.name=%s qubist.user=%s qubist.init=%s qubist.gui=%s", n, user, init, g)
-	if opts != "" {
-		s += " " + opts
-	}
-	return s
-}
-
-// explicitOpts are kernelopts somebody set, here or on the template; defaults are for Xen.
-func explicitOpts(m *domain.Model, vm *domain.VM) string {
-	for n := vm; n != nil; n = m.Ref(n, "template") {
-		if !m.IsDefault(n, "kernelopts") {
-			return strings.Join(strings.Fields(m.Text(n, "kernelopts")), " ")
-		}
-	}
-	return ""
-}
-
-func seconds(n int64) time.Duration { return time.Duration(min(max(n, 1), 86400)) * time.Second }
 
 // start goes through the steps in upstream's order; what was done is undone when one fails.
 func (s *System) start(ctx context.Context, p *plan, chain []qube.Name) (err error) {
@@ -369,64 +281,6 @@ func (s *System) fireAll(n qube.Name, names ...string) {
 	for _, e := range names {
 		s.fire(n, e, "name", strings.TrimPrefix(e, "property-reset:"))
 	}
-}
-
-func (s *System) verify(ctx context.Context, p *plan) error {
-	for _, c := range p.volumes {
-		pool, err := s.pool(c.Pool)
-		if err == nil {
-			err = pool.Verify(ctx, c)
-		}
-		if err != nil {
-			return adminapi.Errorf(adminapi.StoragePool, "Volume %s of %s: %v", c.Name, p.name, err)
-		}
-	}
-	return nil
-}
-
-// diskTargets are the block devices of the volumes, by name.
-var diskTargets = map[string]string{"root": "vda", "private": "vdb", "volatile": "vdc"}
-
-// startVolumes starts all volumes in parallel and gives the disks in the order of c.
-func (s *System) startVolumes(ctx context.Context, cs []volume.Config) ([]hypervisor.Disk, error) {
-	disks := make([]hypervisor.Disk, len(cs))
-	g, ctx := errgroup.WithContext(ctx)
-	for i, c := range cs {
-		target := diskTargets[c.Name]
-		if target == "" {
-			target = "vd" + string(rune('d'+i))
-		}
-		g.Go(func() error {
-			pool, err := s.pool(c.Pool)
-			if err != nil {
-				return err
-			}
-			d, err := pool.Start(ctx, c)
-			if err != nil {
-				return adminapi.Errorf(adminapi.StoragePool, "Starting volume %s: %v", c.ID, err)
-			}
-			disks[i] = hypervisor.Disk{Target: target, Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly || !c.RW}
-			return nil
-		})
-	}
-	return disks, g.Wait()
-}
-
-// stopVolumes stops what can be stopped; the rest is logged.
-func (s *System) stopVolumes(cs []volume.Config) {
-	var wg sync.WaitGroup
-	for _, c := range cs {
-		wg.Go(func() {
-			pool, err := s.pool(c.Pool)
-			if err == nil {
-				err = pool.Stop(context.WithoutCancel(s.ctx), c)
-			}
-			if err != nil && !errors.Is(err, volume.ErrNotFound) {
-				s.Log.Error("stopping a volume", "volume", c.ID, "err", err)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // undo collects what must be taken back, newest first.

@@ -111,8 +111,9 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	s.m.Emit = s.bus.emit
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)
+	var plans []plan
 	if err == nil {
-		err = s.adopt(ctx)
+		plans, err = s.adopt(ctx)
 	}
 	if err != nil {
 		s.cancel()
@@ -121,6 +122,9 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	s.goes(s.saveLoop)
 	s.goes(func() { s.watch(events) })
 	s.goes(s.statsLoop)
+	for i := range plans {
+		s.goes(func() { s.adoptDaemons(&plans[i]) })
+	}
 	return s, s.Write(func(*domain.Model) error { return nil })
 }
 

@@ -68,9 +68,7 @@ func create(ctx context.Context, t *tool) error {
 	}
 	for _, k := range slices.Sorted(maps.Keys(props)) {
 		if err := setPref(ctx, t, string(name), k, props[k]); err != nil {
-			t.complain(fmt.Errorf("setting property %s: %w", k, err))
-			err = exitStatus(exitError)
-			return err
+			return fmt.Errorf("setting property %s: %w", k, err)
 		}
 	}
 	return nil

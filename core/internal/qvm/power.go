@@ -48,7 +48,7 @@ func start(ctx context.Context, t *tool) error {
 			if t.has("skip-if-running") || t.has("all") {
 				return nil
 			}
-			return errors.New("Domain is already running") //nolint:staticcheck // the original's words
+			return exitText("Domain is already running")
 		}
 		return t.c.Start(ctx, string(v.Name))
 	})
@@ -58,6 +58,11 @@ func start(ctx context.Context, t *tool) error {
 	}
 	return err
 }
+
+// exitText is an error in the original's words.
+type exitText string
+
+func (e exitText) Error() string { return string(e) }
 
 // shutdown asks politely; with --wait what does not stop in time is asked once more and
 // then killed, as in the original.

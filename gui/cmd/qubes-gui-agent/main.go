@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"qubist/core/qube"
@@ -43,7 +44,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.server.XorgConf, "xorg-config", "/usr/share/qubes/xorg/qubes.conf", "configuration of xorg")
 	f.StringVar(&o.server.LogFile, "xorg-log", "/var/log/Xorg.0.log", "log of xorg")
 	f.StringVar(&o.server.Authority, "xauthority", "", "cookie file (default /run/qubes/xauth; with --display $XAUTHORITY)")
-	f.StringVar(&o.user, "user", "user", "user who may read the cookie")
+	f.StringVar(&o.user, "user", "", "user who may read the cookie (default: qubist.user of the kernel command line)")
 	f.StringVar(&o.region, "region", "", "file of the window region (default: the ivshmem device)")
 	f.StringVar(&o.status, "status-file", "/run/qubes/gui-agent.status", "file that tells the agent's state; empty for none")
 	f.UintVar(&o.daemon, "d", 0, "domain of the GUI daemon")
@@ -110,8 +111,26 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.display != "" {
 		return agent.Serve(ctx, c)
 	}
+	if o.user == "" {
+		o.user = defaultUser()
+	}
 	o.server.Log, o.server.Owner = log, uid(o.user, log)
 	return agent.ServeOwn(ctx, c, o.server)
+}
+
+// defaultUser is whom dom0 named on the kernel command line.
+func defaultUser() string {
+	name := "user"
+	b, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return name
+	}
+	for _, word := range strings.Fields(string(b)) {
+		if v, ok := strings.CutPrefix(word, "qubist.user="); ok && v != "" {
+			name = v
+		}
+	}
+	return name
 }
 
 // uid is the number of the user who may use the X server; our own where there is none.

@@ -21,7 +21,7 @@ const FrameTime = 12 * time.Millisecond
 
 // settleTime is how long a capture waits after the first change, so that what a program
 // draws at once is seen at once.
-const settleTime = 2 * time.Millisecond
+const settleTime = time.Millisecond
 
 // States of the agent as told to Config.Status.
 const (

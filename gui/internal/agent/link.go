@@ -39,11 +39,10 @@ type link struct {
 	// expected answers, oldest first; owned by the session.
 	expected []expectation
 
-	mu     sync.Mutex
-	wake   sync.Cond // of out, err
-	out    []byte
-	err    error // why the link ended
-	ending sync.Once
+	mu   sync.Mutex
+	wake sync.Cond // of out, err
+	out  []byte
+	err  error // why the link ended
 }
 
 // command is a message of the daemon for a window.

@@ -50,7 +50,7 @@ func (m *Model) draw(s tcell.Screen, now time.Time) (complete bool) {
 // layout says on which rows what stands.
 type layout struct {
 	fits              bool
-	bar, barHeight    int
+	barHeight         int
 	asks, service     int
 	serviceLines      []string
 	argumentLines     []string

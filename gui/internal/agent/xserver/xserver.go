@@ -58,6 +58,9 @@ func Ensure(ctx context.Context, c Config) (*Server, error) {
 	if err := writeAuthority(c.Authority, c.Owner); err != nil {
 		return nil, err
 	}
+	if err := clearLock("/tmp", "/proc", c.Display); err != nil {
+		return nil, err
+	}
 	return start(ctx, c)
 }
 
