@@ -3,7 +3,8 @@
 //
 //	qubes-vchand [--root DIR] [--ready-fd N] XID NAME
 //
-// It ends with status 0 on SIGTERM and when the VM is gone.
+// It ends with status 0 on SIGTERM and when the VM is gone. With --check-confinement it
+// tells what this kernel keeps it from, and ends.
 package main
 
 import (
@@ -45,6 +46,7 @@ func run(ctx context.Context, log *slog.Logger, args []string) error {
 	flags := flag.NewFlagSet("qubes-vchand", flag.ContinueOnError)
 	root := flags.String("root", "", "directory of the instance (default: the system's)")
 	readyFD := flags.Int("ready-fd", -1, "descriptor that gets READY once the multiplexer serves")
+	check := flags.Bool("check-confinement", false, "confine, try what must fail, tell, and end")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -68,6 +70,9 @@ func run(ctx context.Context, log *slog.Logger, args []string) error {
 		Data:  maxData,
 	}); err != nil {
 		return err
+	}
+	if *check {
+		return confine.Check(os.Stdout)
 	}
 	l := link.New(link.Config{
 		VM:       xid,

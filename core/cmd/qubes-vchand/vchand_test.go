@@ -279,6 +279,21 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestCheckConfinement: the real program tries what must fail, and it does.
+func TestCheckConfinement(t *testing.T) {
+	dir, err := bin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(filepath.Join(dir, "qubes-vchand"), "--root", t.TempDir(), "--check-confinement", "7", "work").CombinedOutput()
+	if strings.Contains(string(out), "NOT CONFINED TO ITS FILES") {
+		t.Skip("this kernel has no Landlock")
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestVMGone: the daemon ends with status 0 some seconds after QEMU.
 func TestVMGone(t *testing.T) {
 	m := newMachine(t)

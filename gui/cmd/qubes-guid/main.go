@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"qubist/core/confine"
 	"qubist/core/paths"
 	"qubist/core/qube"
 	"qubist/core/vchan"
@@ -34,6 +35,10 @@ const (
 	exitDisplay = 2
 	// displayLimit is how long connecting to the X server may take.
 	displayLimit = 10 * time.Second
+	// maxFiles and maxData bound descriptors and memory once confined: the display, one
+	// channel and what the Go runtime wants; queues, pictures of titles.
+	maxFiles = 64
+	maxData  = 512 << 20
 )
 
 // options are the command line.
@@ -46,6 +51,7 @@ type options struct {
 	label        int
 	prefix       bool
 	own          bool
+	check        bool
 	level        slog.Level
 }
 
@@ -86,6 +92,7 @@ func parse(args []string) (options, error) {
 	quiet := flags.Bool("q", false, "log warnings and errors only")
 	verbose := flags.Bool("v", false, "log details")
 	mode := flags.String("frame", "own", "who draws frames: `own` or wm (a window manager that knows _QUBES_LABEL_COLOR)")
+	flags.BoolVar(&o.check, "check-confinement", false, "confine, try what must fail, tell, and end")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -142,6 +149,14 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer closeDisplay()
+	// Everything is open: the display, the region, the log. What is left is connecting to
+	// the multiplexer, again and again.
+	if err := confine.Apply(log, confine.Profile{Files: maxFiles, Data: maxData}); err != nil {
+		return err
+	}
+	if o.check {
+		return confine.Check(os.Stdout)
+	}
 	return daemon.Run(ctx, daemon.Config{
 		Dial: func(ctx context.Context) (vchan.Conn, error) {
 			return driver.Dial(ctx, o.domain, vchan.PortGUI)

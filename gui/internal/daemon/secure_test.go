@@ -137,3 +137,28 @@ func TestRegionIsAFile(t *testing.T) {
 		t.Error("a link was followed")
 	}
 }
+
+// The real program, confined as it always is, cannot do what it has no need for.
+func TestConfined(t *testing.T) {
+	d := newDesk(t, xvfb.Options{Cookie: true})
+	a := agenttest.New(t, d.dir, 5, regionSize)
+	g := d.start(5, "work", blue, a.Region, "--check-confinement")
+	if status := g.exit(); status != 0 && !strings.Contains(g.log.String(), "NOT CONFINED TO ITS FILES") { // such a kernel has no Landlock
+		t.Errorf("status %d: %s", status, g.log)
+	}
+	// And confined it serves.
+	b := agenttest.New(t, d.dir, 6, regionSize)
+	g = d.start(6, "untrusted", red, b.Region)
+	b.Accept()
+	b.Show(7, image.Pt(0, 0), "y", picture(200, 150, 1))
+	d.window("untrusted:7")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "CapEff:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("no %q in its status:\n%s", want, status)
+		}
+	}
+}
