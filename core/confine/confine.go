@@ -29,7 +29,7 @@ type Profile struct {
 	// Caps are the capabilities kept, of those the process has (unix.CAP_…).
 	Caps []int
 	// Files is the limit of open descriptors, Data that of writable memory in bytes;
-	// 0 leaves a limit as it is.
+	// 0 leaves a limit as it is, and so does a number above what is allowed already.
 	Files, Data uint64
 }
 
@@ -77,6 +77,10 @@ func applyLimits(p Profile) error {
 	} {
 		if !l.set {
 			continue
+		}
+		var now unix.Rlimit
+		if err := unix.Getrlimit(l.which, &now); err == nil {
+			l.limit = min(l.limit, now.Max)
 		}
 		if err := unix.Setrlimit(l.which, &unix.Rlimit{Cur: l.limit, Max: l.limit}); err != nil {
 			return fmt.Errorf("limiting %s to %d: %w", l.what, l.limit, err)

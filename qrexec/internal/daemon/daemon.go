@@ -12,13 +12,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
 	"qubist/core/qube"
 	"qubist/core/vchan"
-	"qubist/qrexec/internal/local"
-	"qubist/qrexec/internal/proc"
+	"qubist/qrexec/internal/data"
 	"qubist/qrexec/wire"
 )
 
@@ -27,19 +27,29 @@ type Admin interface {
 	Call(ctx context.Context, method, dest, arg string, payload []byte) ([]byte, error)
 }
 
+// Outside does for the daemon what its confinement keeps it from; *outside.Client does.
+type Outside interface {
+	// Listen makes the local socket, Withdraw removes its names.
+	Listen(context.Context) (net.Listener, error)
+	Withdraw() error
+	// Open starts a service of dom0 or connects to it.
+	Open(ctx context.Context, command string) (data.Service, error)
+	// AskProgram runs the policy program.
+	AskProgram(ctx context.Context, source, target, service string) (output []byte, refused bool, err error)
+}
+
 // Config says which VM to serve and with what. All fields but PolicyProgram, Ready and
 // StartupLimit are needed.
 type Config struct {
 	Driver        vchan.Driver
 	DomID         qube.DomID
 	Name          qube.Name
-	UUID          string // without "uuid:"
 	DefaultUser   string
 	SocketDir     string
 	PolicySocket  string
-	PolicyProgram string // asked when the socket does not answer; "" means refuse
+	PolicyProgram bool // there is one to ask when the socket does not answer; else refuse
 	Admin         Admin
-	Services      proc.Dirs
+	Outside       Outside
 	Log           *slog.Logger
 	Ready         func()        // called once, when the first agent has said hello
 	StartupLimit  time.Duration // for the first agent; 0 waits without end
@@ -61,8 +71,6 @@ type Daemon struct {
 	wg  sync.WaitGroup
 	ctx context.Context // of Run; calls to dom0 live as long, whatever becomes of a session
 
-	local local.Runner
-
 	mu    sync.Mutex
 	ports portTable
 	epoch int
@@ -72,8 +80,7 @@ type Daemon struct {
 
 // New checks nothing and starts nothing.
 func New(cfg Config) *Daemon {
-	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts),
-		local: local.Runner{Dirs: cfg.Services, Log: cfg.Log}}
+	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts)}
 	d.ports.own = uint32(cfg.DomID)
 	return d
 }

@@ -8,6 +8,7 @@ import (
 
 	"qubist/core/vchan"
 	"qubist/qrexec/internal/data"
+	"qubist/qrexec/internal/proc"
 	"qubist/qrexec/wire"
 )
 
@@ -35,7 +36,17 @@ func (s *session) runDom0(id wire.Ident, c call) error {
 	if err != nil {
 		return err
 	}
-	return s.d.local.Serve(s.d.ctx, link, command)
+	return s.d.serveDom0(link, command)
+}
+
+// serveDom0 runs the service on the link.
+func (d *Daemon) serveDom0(link *data.Link, command string) error {
+	svc, err := d.cfg.Outside.Open(d.ctx, command)
+	if err != nil {
+		link.FailDom0(proc.ExitCode(err))
+		return err
+	}
+	return link.Serve(d.ctx, svc)
 }
 
 func (d *Daemon) dialData(port uint32) (*data.Link, error) {

@@ -14,6 +14,7 @@ import (
 	"qubist/core/vchan/mem"
 	"qubist/qrexec/internal/daemon"
 	"qubist/qrexec/internal/msg"
+	"qubist/qrexec/internal/outside"
 	"qubist/qrexec/internal/request"
 	"qubist/qrexec/wire"
 )
@@ -30,6 +31,32 @@ func (g *granting) Grant(_ context.Context, vm, server qube.DomID, port vchan.Po
 	return g.err
 }
 
+// attend starts what the daemon has outside of its confinement.
+func attend(t *testing.T, dir string) *outside.Client {
+	t.Helper()
+	ours, theirs, err := outside.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := outside.Conn(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- outside.Serve(context.Background(), conn, outside.Config{Log: slog.New(slog.DiscardHandler),
+			Socket: outside.Names{Dir: dir, XID: 42, Name: "vault", UUID: "f5086f02-e322-4876-a670-14973aed21b5"}})
+	}()
+	c := outside.NewClient(ours)
+	t.Cleanup(func() {
+		c.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
 // A VM may connect to another one before its agent is told to; to dom0 it needs no leave.
 func TestGrantComesBeforeTheCommand(t *testing.T) {
 	for _, refuse := range []error{nil, errors.New("no")} {
@@ -40,7 +67,7 @@ func TestGrantComesBeforeTheCommand(t *testing.T) {
 		dir := t.TempDir()
 		ready := make(chan struct{})
 		d := daemon.New(daemon.Config{
-			Driver: g, DomID: 42, Name: "vault", UUID: "f5086f02-e322-4876-a670-14973aed21b5", DefaultUser: "user", SocketDir: dir,
+			Driver: g, DomID: 42, Name: "vault", DefaultUser: "user", SocketDir: dir, Outside: attend(t, dir),
 			PolicySocket: filepath.Join(dir, "none"), Log: slog.New(slog.DiscardHandler), Ready: func() { close(ready) },
 		})
 		run, stop := context.WithCancel(ctx)

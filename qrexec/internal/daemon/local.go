@@ -3,10 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"qubist/core/qube"
@@ -15,46 +12,6 @@ import (
 	"qubist/qrexec/rpcname"
 	"qubist/qrexec/wire"
 )
-
-// localSocket is the daemon's socket with its two links.
-type localSocket struct {
-	l     *net.UnixListener
-	paths []string
-}
-
-// listen makes the socket and its links, replacing what an earlier daemon left.
-func (d *Daemon) listen() (*localSocket, error) {
-	base := fmt.Sprintf("qrexec.%d", d.cfg.DomID)
-	at := func(name string) string { return filepath.Join(d.cfg.SocketDir, name) }
-	ls := &localSocket{paths: []string{at(base), at("qrexec." + string(d.cfg.Name)), at("qrexec.uuid:" + d.cfg.UUID)}}
-	ls.remove()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ls.paths[0], Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("making the local socket: %w", err)
-	}
-	l.SetUnlinkOnClose(false)
-	ls.l = l
-	err = os.Chmod(ls.paths[0], 0o777)
-	for _, link := range ls.paths[1:] {
-		err = errors.Join(err, os.Symlink(base, link))
-	}
-	if err != nil {
-		ls.remove()
-		return nil, fmt.Errorf("making the local socket: %w", err)
-	}
-	return ls, nil
-}
-
-func (ls *localSocket) remove() {
-	for _, p := range ls.paths {
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			continue // a directory in the way: listening will fail and say so
-		}
-	}
-	if ls.l != nil {
-		ls.l.Close()
-	}
-}
 
 // serveLocal accepts clients until the listener is closed. It joins them.
 func (s *session) serveLocal(l net.Listener) {

@@ -2,11 +2,9 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 
 	"qubist/qrexec/wire"
 )
@@ -14,7 +12,7 @@ import (
 // ask puts a question to the policy daemon; when that fails, to the policy program.
 func (d *Daemon) ask(ctx context.Context, q wire.Question) (wire.Answer, error) {
 	a, err := d.askSocket(ctx, q)
-	if err == nil || d.cfg.PolicyProgram == "" || ctx.Err() != nil {
+	if err == nil || !d.cfg.PolicyProgram || ctx.Err() != nil {
 		return a, err
 	}
 	d.cfg.Log.Warn("asking the policy program instead of the policy daemon", "reason", err)
@@ -39,16 +37,10 @@ func (d *Daemon) askSocket(ctx context.Context, q wire.Question) (wire.Answer, e
 	return wire.ParseAnswer(b)
 }
 
-// askProgram does not pass on a requested source, as the original does not.
 func (d *Daemon) askProgram(ctx context.Context, q wire.Question) (wire.Answer, error) {
-	cmd := exec.CommandContext(ctx, d.cfg.PolicyProgram, "--", q.Source, q.Target, q.Service)
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return wire.Answer{}, nil // a refusal
-	}
-	if err != nil {
-		return wire.Answer{}, fmt.Errorf("running the policy program: %w", err)
+	out, refused, err := d.cfg.Outside.AskProgram(ctx, q.Source, q.Target, q.Service)
+	if err != nil || refused {
+		return wire.Answer{}, err
 	}
 	return wire.ParseAnswer(out)
 }

@@ -55,7 +55,7 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	d.mu.Lock()
 	d.epoch++
 	d.mu.Unlock()
-	sock, err := d.listen()
+	sock, err := d.cfg.Outside.Listen(ctx)
 	if err != nil {
 		conn.Close()
 		return err
@@ -67,9 +67,12 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	var wg sync.WaitGroup
 	wg.Go(func() { s.cancel(s.read()) })
 	wg.Go(func() { s.cancel(s.write()) })
-	wg.Go(func() { s.serveLocal(sock.l) })
+	wg.Go(func() { s.serveLocal(sock) })
 	<-s.ctx.Done()
-	sock.remove()
+	if err := d.cfg.Outside.Withdraw(); err != nil {
+		d.cfg.Log.Warn("removing the local socket", "reason", err)
+	}
+	sock.Close()
 	d.mu.Lock()
 	d.ports.orphan()
 	d.mu.Unlock()

@@ -29,19 +29,20 @@ type Runner struct {
 	Shell bool
 }
 
+// Opened is a service that was started or connected to: exactly one of Process and Socket
+// is set.
+type Opened struct {
+	Process *proc.Process
+	Socket  data.SocketConn
+	Config  rpcname.Config
+}
+
 // Serve runs the service that a command without user part names, on a fresh link, until it
 // is over. On an error the caller was told a code, unless the link failed.
 func (r Runner) Serve(ctx context.Context, link *data.Link, command string) error {
-	cmd, err := rpcname.ParseDom0(command)
-	if err == nil && cmd.Call == nil && !r.Shell {
-		err = rpcname.ErrCommand
-	}
 	var logs sync.WaitGroup
 	defer logs.Wait()
-	var svc data.Service
-	if err == nil {
-		svc, err = r.open(ctx, &logs, cmd)
-	}
+	svc, err := r.service(ctx, &logs, command)
 	if err != nil {
 		link.FailDom0(proc.ExitCode(err))
 		return err
@@ -49,58 +50,73 @@ func (r Runner) Serve(ctx context.Context, link *data.Link, command string) erro
 	return link.Serve(ctx, svc)
 }
 
-// open starts a service or connects to it.
-func (r Runner) open(ctx context.Context, logs *sync.WaitGroup, cmd rpcname.Command) (data.Service, error) {
-	if cmd.Call == nil {
-		return r.run(ctx, logs, proc.Program{Shell: cmd.Shell}, "command")
-	}
-	c := *cmd.Call
-	conf, err := r.Dirs.Config(c)
+func (r Runner) service(ctx context.Context, logs *sync.WaitGroup, command string) (data.Service, error) {
+	cmd, err := rpcname.ParseDom0(command)
 	if err != nil {
 		return data.Service{}, err
 	}
-	if conf.WaitForSession {
+	o, err := r.Open(ctx, cmd)
+	if err != nil {
+		return data.Service{}, err
+	}
+	if o.Socket != nil {
+		return data.FromSocket(o.Socket, o.Config, cmd.Call.Text)
+	}
+	p := o.Process
+	logs.Go(func() { r.LogStderr(ctx, p, cmd) })
+	return data.Service{Stdin: p.Stdin, Stdout: p.Stdout, Done: p.Done(), Code: p.Code}, nil
+}
+
+// Open starts a service or connects to it. Its ends are the caller's.
+func (r Runner) Open(ctx context.Context, cmd rpcname.Command) (o Opened, err error) {
+	switch {
+	case cmd.Call == nil && !r.Shell:
+		return o, rpcname.ErrCommand
+	case cmd.Call == nil:
+		o.Process, err = proc.Start(proc.Program{Shell: cmd.Shell})
+		return o, err
+	}
+	c := *cmd.Call
+	if o.Config, err = r.Dirs.Config(c); err != nil {
+		return o, err
+	}
+	if o.Config.WaitForSession {
 		if err := r.await(ctx, c); err != nil {
 			r.Log.Warn("waiting for the session", "reason", err)
 		}
 	}
 	found, err := r.Dirs.Find(c)
 	if err != nil {
-		return data.Service{}, err
+		return o, err
 	}
 	if found.IsSocket() {
-		conn, err := found.Connect(ctx)
-		if err != nil {
-			return data.Service{}, err
-		}
-		return data.FromSocket(conn, conf, c.Text)
+		o.Socket, err = found.Connect(ctx)
+		return o, err
 	}
 	pr := proc.Program{Path: found.Exec}
 	if pr.Env, err = c.Env(); err != nil {
-		return data.Service{}, err
+		return o, err
 	}
 	if c.Arg != "" {
 		pr.Args = []string{c.Arg}
 	}
-	if conf.ForceUser != "" {
-		if pr.Account, err = accounts.Switch(conf.ForceUser); err != nil {
-			return data.Service{}, err
+	if o.Config.ForceUser != "" {
+		if pr.Account, err = accounts.Switch(o.Config.ForceUser); err != nil {
+			return o, err
 		}
 	}
-	return r.run(ctx, logs, pr, c.Descriptor)
+	o.Process, err = proc.Start(pr)
+	return o, err
 }
 
-// run starts a program whose stderr goes to the log.
-func (r Runner) run(ctx context.Context, logs *sync.WaitGroup, pr proc.Program, name string) (data.Service, error) {
-	p, err := proc.Start(pr)
-	if err != nil {
-		return data.Service{}, err
+// LogStderr writes what a program says on stderr to the log until it ends or ctx does.
+func (r Runner) LogStderr(ctx context.Context, p *proc.Process, cmd rpcname.Command) {
+	name := "command"
+	if cmd.Call != nil {
+		name = safetext.Name(cmd.Call.Descriptor, maxLogLine)
 	}
-	logs.Go(func() {
-		defer context.AfterFunc(ctx, func() { p.Stderr.Close() })()
-		logLines(p.Stderr, r.Log.With("service", name))
-	})
-	return data.Service{Stdin: p.Stdin, Stdout: p.Stdout, Done: p.Done(), Code: p.Code}, nil
+	defer context.AfterFunc(ctx, func() { p.Stderr.Close() })()
+	logLines(p.Stderr, r.Log.With("service", name))
 }
 
 // await waits for the session of the user we run as.
