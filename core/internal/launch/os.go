@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"qubist/core/logbound"
 )
 
 // OS starts real processes. Fields must be set.
@@ -51,11 +53,11 @@ func (o *OS) Start(d Daemon) (Process, error) {
 		env = append(env, vars...)
 	}
 	for _, dir := range []string{o.PidDir, o.LogDir} {
-		if err := os.MkdirAll(dir, 0o770); err != nil {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return nil, err
 		}
 	}
-	logFile, err := os.OpenFile(filepath.Join(o.LogDir, d.Program+"."+string(d.Name)+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	logFile, err := logbound.Open(filepath.Join(o.LogDir, d.Program+"."+string(d.Name)+".log"))
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"qubist/core/logbound"
 )
 
 // Daemon is one program that runs once per instance.
@@ -112,7 +114,7 @@ func (e *Env) lockFile(name string) (*os.File, error) {
 }
 
 func startDetached(path string, args []string, logPath string) error {
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	log, err := logbound.Open(logPath)
 	if err != nil {
 		return err
 	}
@@ -176,7 +178,7 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // runOnce runs a daemon to its end. Its stderr goes to its own log.
 func (e *Env) runOnce(ctx context.Context, d Daemon, log *slog.Logger) error {
-	out, err := os.OpenFile(e.logFile(d.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	out, err := logbound.Open(e.logFile(d.Name))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"qubist/core/confine"
+	"qubist/core/logbound"
 	"qubist/core/paths"
 	"qubist/core/qube"
 	"qubist/core/vchan"
@@ -64,7 +65,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "qubes-guid:", err)
 		os.Exit(exitFailure)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.level}))
+	log := slog.New(logbound.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.level})))
 	// The signals stay caught to the end: a second one must not spoil the exit status.
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err = run(ctx, o, log)

@@ -19,6 +19,7 @@ import (
 
 	"qubist/core/adminclient"
 	"qubist/core/confine"
+	"qubist/core/logbound"
 	"qubist/core/paths"
 	"qubist/core/qube"
 	"qubist/core/vchan/open"
@@ -101,7 +102,7 @@ func parse(args []string) (options, error) {
 	if o.socketDir, err = filepath.Abs(o.socketDir); err != nil {
 		return o, err
 	}
-	o.log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("vm", o.name)
+	o.log = slog.New(logbound.New(slog.NewTextHandler(os.Stderr, nil))).With("vm", o.name)
 	return o, nil
 }
 

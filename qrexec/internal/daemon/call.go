@@ -132,10 +132,10 @@ func (s *session) runDisposable(id wire.Ident, c call) error {
 	if err != nil {
 		return err
 	}
-	if err := s.d.start(s.ctx, vm); err != nil {
-		return err // qubesd removes a disposable whose start failed
-	}
 	defer s.d.kill(vm)
+	if err := s.d.start(s.ctx, vm); err != nil {
+		return err // it may run all the same: our session has ended, not its start
+	}
 	conn, err := request.Dial(s.ctx, s.d.cfg.SocketDir, vm)
 	if err != nil {
 		return err
@@ -171,7 +171,12 @@ func (d *Daemon) createDisposable(ctx context.Context, c call) (string, error) {
 func (d *Daemon) kill(vm string) {
 	ctx, cancel := context.WithTimeout(context.Background(), killLimit)
 	defer cancel()
-	if _, err := d.cfg.Admin.Call(ctx, "admin.vm.Kill", vm, "", nil); err != nil {
+	_, err := d.cfg.Admin.Call(ctx, "admin.vm.Kill", vm, "", nil)
+	switch adminapi.KindOf(err) {
+	case "QubesVMNotFoundError", "QubesVMNotStartedError": // gone already
+		return
+	}
+	if err != nil {
 		d.cfg.Log.Error("removing a disposable", "vm", vm, "reason", err)
 	}
 }

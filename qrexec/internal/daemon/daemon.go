@@ -63,6 +63,8 @@ const (
 	retryDelay = 200 * time.Millisecond
 	// helloLimit bounds the agent's hello once it is connected.
 	helloLimit = 30 * time.Second
+	// maxAsking is twice what the policy daemon lets one VM's user be asked at a time.
+	maxAsking = 32
 )
 
 // Daemon serves one VM.
@@ -75,12 +77,13 @@ type Daemon struct {
 	ports portTable
 	epoch int
 
-	slots chan struct{} // bounds the calls in progress
+	slots  chan struct{} // bounds the calls in progress
+	asking chan struct{} // bounds the questions to the policy daemon, which serves other VMs too
 }
 
 // New checks nothing and starts nothing.
 func New(cfg Config) *Daemon {
-	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts)}
+	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts), asking: make(chan struct{}, maxAsking)}
 	d.ports.own = uint32(cfg.DomID)
 	return d
 }

@@ -11,6 +11,12 @@ import (
 
 // ask puts a question to the policy daemon; when that fails, to the policy program.
 func (d *Daemon) ask(ctx context.Context, q wire.Question) (wire.Answer, error) {
+	select {
+	case d.asking <- struct{}{}:
+		defer func() { <-d.asking }()
+	case <-ctx.Done():
+		return wire.Answer{}, ctx.Err()
+	}
 	a, err := d.askSocket(ctx, q)
 	if err == nil || !d.cfg.PolicyProgram || ctx.Err() != nil {
 		return a, err

@@ -48,6 +48,11 @@ func (d *Daemon) evaluate(ctx context.Context, r policywire.Request, pr policy.R
 		return outcome{note: "no system information", err: err}
 	}
 	v := p.Evaluate(sys, pr)
+	switch v.Reason {
+	case policy.ReasonSourceUnknown, policy.ReasonSourceNotRemote, policy.ReasonNotRelay:
+		// It may not speak for that qube: nobody is told that the qube called.
+		pr.RequestedSource, v.Request.RequestedSource = "", ""
+	}
 	guivm := ""
 	if src := sys.Named(notifySource(pr)); src != nil {
 		guivm = src.GUIVM
@@ -130,6 +135,10 @@ func show(s string) string { return safetext.Name(s, 128) }
 
 // report writes the one line about a call.
 func (d *Daemon) report(r policywire.Request, o outcome) {
+	ok, omitted := d.lines.take(r.Source, d.cfg.Now())
+	if !ok {
+		return
+	}
 	e := o.verdict.Explain()
 	args := []any{"service", show(r.ServiceAndArg), "source", show(r.Source), "target", show(r.IntendedTarget)}
 	if r.RequestedSource != "" {
@@ -147,6 +156,9 @@ func (d *Daemon) report(r policywire.Request, o outcome) {
 	}
 	if why != "" {
 		args = append(args, "why", why)
+	}
+	if omitted > 0 {
+		args = append(args, "omitted", omitted)
 	}
 	if o.err != nil {
 		args = append(args, "error", safetext.Line(o.err.Error(), 400))

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"qubist/core/logbound"
 	"qubist/qrexec/policy"
 )
 
@@ -43,6 +44,31 @@ type Daemon struct {
 	rules  rules
 	system system
 	asking counter
+	lines  lines
+}
+
+// maxTalkers bounds the qubes whose log lines are counted; beyond it counting starts anew.
+const maxTalkers = 1024
+
+// lines bounds what is logged of each qube's calls by itself, so that one that floods the
+// log does not hide what another does.
+type lines struct {
+	mu sync.Mutex
+	of map[string]*logbound.Bucket
+}
+
+func (l *lines) take(source string, now time.Time) (ok bool, omitted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of == nil || len(l.of) >= maxTalkers {
+		l.of = map[string]*logbound.Bucket{}
+	}
+	b := l.of[source]
+	if b == nil {
+		b = &logbound.Bucket{}
+		l.of[source] = b
+	}
+	return b.Take(now)
 }
 
 // New loads the policy. It fails when the policy is broken: a daemon does not start with a
