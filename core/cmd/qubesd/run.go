@@ -50,8 +50,8 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range []string{p.Lib, p.Run, p.Log} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+	for d, mode := range map[string]os.FileMode{p.Lib: 0o755, p.Run: 0o755, p.Log: 0o750} {
+		if err := os.MkdirAll(d, mode); err != nil {
 			return err
 		}
 	}

@@ -144,7 +144,7 @@ func (s *System) spawn(ctx context.Context, cancel context.CancelCauseFunc, p *p
 	p.spec.XID = xid
 	p.spec.PortSocket = s.Paths.PortSocket(uint32(xid))
 	p.spec.Cmdline = "root=/dev/vda rw console=ttyS0 quiet panic=-1 qubist.domid=" + strconv.Itoa(int(xid)) + " " + p.spec.Cmdline
-	if err := mkdirs(filepath.Dir(p.spec.PortSocket), s.Paths.VchanDir(), s.Paths.Log); err != nil {
+	if err := mkdirs(s.Paths.VchanDir(), s.Paths.Log); err != nil {
 		return err
 	}
 	gone := make(chan struct{})

@@ -301,7 +301,7 @@ func (s *System) pool(name string) (volume.Pool, error) {
 // mkdirs makes the directories the system writes to.
 func mkdirs(dirs ...string) error {
 	for _, d := range dirs {
-		if err := os.MkdirAll(d, 0o770); err != nil {
+		if err := os.MkdirAll(d, 0o750); err != nil {
 			return err
 		}
 	}

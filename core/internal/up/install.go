@@ -17,7 +17,7 @@ func (e *Env) Directories() error {
 		mode fs.FileMode
 	}{
 		{p.Lib, 0o755}, {p.Run, 0o755}, {p.Log, 0o750}, {p.Etc, 0o755},
-		{p.VchanDir(), 0o750}, {filepath.Dir(p.PortSocket(0)), 0o755},
+		{p.VchanDir(), 0o750}, {filepath.Dir(p.PortSocket(0)), 0o700},
 		{p.PolicyDir(), 0o755}, {filepath.Join(p.PolicyDir(), "include"), 0o755}, {p.RuntimePolicyDir(), 0o755},
 	}
 	for _, d := range append(p.RPCDirs(), p.RPCConfigDirs()...) {

@@ -201,8 +201,10 @@ func (d *Driver) prepare(conn *libvirt.Connect, s hypervisor.Spec) error {
 			}
 		}
 	}
-	for _, f := range []string{s.PortSocket, s.ConsoleLog} {
-		if err := os.MkdirAll(filepath.Dir(f), 0o755); err != nil {
+	// libvirt makes both files before it gives up its rights: QEMU's user, which all VMs
+	// share, needs no way to another VM's.
+	for f, mode := range map[string]fs.FileMode{s.PortSocket: 0o700, s.ConsoleLog: 0o750} {
+		if err := os.MkdirAll(filepath.Dir(f), mode); err != nil {
 			return fmt.Errorf("domain %s: %w", s.Name, err)
 		}
 	}
