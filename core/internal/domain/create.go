@@ -142,6 +142,7 @@ func (m *Model) inheritFrom(vm, t *VM, cleanup bool) {
 		}
 	}
 	vm.tags = slices.Clone(t.tags)
+	vm.Firewall = slices.Clone(t.Firewall)
 	if cleanup {
 		vm.props["auto_cleanup"] = BoolValue(true)
 	}

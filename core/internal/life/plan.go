@@ -25,6 +25,7 @@ type plan struct {
 	qrexec   time.Duration
 	prohibit string
 	restore  bool
+	encrypt  string   // a volume that is to be encrypted
 	persist  []string // values of custom-persist features
 	spawned  bool     // the domain was built
 }
@@ -38,6 +39,9 @@ func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
 	for _, v := range vm.Volumes {
 		if v.Name != "kernel" {
 			p.volumes = append(p.volumes, v.Config)
+			if m.EphemeralVolume(&v) {
+				p.encrypt = v.Name
+			}
 		}
 	}
 	p.prohibit, _ = vm.Feature("prohibit-start")

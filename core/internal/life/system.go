@@ -76,6 +76,7 @@ type System struct {
 		open map[string]volume.Pool
 	}
 	imports imports
+	files   sync.Mutex // over changes of the files in qubes' directories; before mu
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -108,6 +109,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err := s.loadXID(); err != nil {
 		return nil, err
 	}
+	s.loadFirewalls()
 	s.m.Emit = s.bus.emit
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)
