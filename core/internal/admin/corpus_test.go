@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,8 +20,11 @@ import (
 	"time"
 
 	"qubist/core/adminapi"
+	"qubist/core/adminapi/device"
 	"qubist/core/internal/admin"
+	"qubist/core/internal/blockdev"
 	"qubist/core/internal/domain"
+	"qubist/core/internal/life"
 	"qubist/core/internal/lifetest"
 	"qubist/core/internal/store"
 	"qubist/core/qube"
@@ -35,6 +39,8 @@ type record struct {
 	Events                 []recordedEvent
 	RespAny                bool `json:"resp_any"`
 	Fixture                json.RawMessage
+	VM                     string
+	Set                    map[string]string
 	Bind                   string
 	Text                   string
 }
@@ -102,11 +108,12 @@ type world struct {
 	allowed  func(qube.Name, qube.Name) bool
 	recorded []record
 	tokens   map[string]string // recorded one → ours
+	qdb      map[string]map[string]string
 }
 
 func newWorld(t *testing.T, name string) *world {
 	t.Helper()
-	w := &world{t: t, sockets: map[string]string{}, tokens: map[string]string{}, pending: make(chan adminapi.Event, 10000)}
+	w := &world{t: t, sockets: map[string]string{}, tokens: map[string]string{}, qdb: map[string]map[string]string{}, pending: make(chan adminapi.Event, 10000)}
 	f, err := store.Load(store.OS{}, filepath.Join(corpus(t), name+".init.xml"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +135,7 @@ func newWorld(t *testing.T, name string) *world {
 			return random()
 		}
 		h.NewDispID = func() int { return w.dispid }
-	}})
+	}, Devices: map[string]life.DeviceClass{"block": blocks{w}}})
 	w.serve(&admin.API{Sys: w.sys.System, Drivers: recordedDrivers, Log: slog.New(slog.DiscardHandler), Allowed: func(src qube.Name, _, _ string, dest qube.Name) bool {
 		return w.allowed != nil && w.allowed(src, dest)
 	}})
@@ -278,6 +285,28 @@ func (w *world) prepare(i int) {
 	}
 }
 
+// blocks are the devices in the fixtures.
+type blocks struct{ w *world }
+
+func (b blocks) List(_ context.Context, n qube.Name) ([]device.Info, error) {
+	return blockdev.Parse(string(n), b.w.qdb[string(n)]), nil
+}
+
+func (blocks) Attach(context.Context, qube.Name, device.Info, []device.KV) error {
+	return errors.New("not in the recordings")
+}
+
+func (blocks) Detach(context.Context, qube.Name, device.ID) error {
+	return errors.New("not in the recordings")
+}
+
+// arrange puts a fixture in place.
+func (w *world) arrange(r record) {
+	if string(r.Fixture) == `"qubesdb"` {
+		w.qdb[r.VM] = r.Set
+	}
+}
+
 // play replays one record and says how we differ, "" when we agree.
 func (w *world) play(i int) string {
 	r := w.recorded[i]
@@ -372,6 +401,8 @@ func normal(r record, s string) string {
 		return xids.ReplaceAllString(s, "$1 N")
 	case "admin.vm.volume.Info":
 		return regexp.MustCompile(`(?m)^usage=\d*$`).ReplaceAllString(s, "usage=")
+	case "admin.vm.device.block.Available":
+		return words(s)
 	case "admin.vmclass.List", "admin.pool.ListDrivers":
 		l := strings.Split(s, "\n")
 		sort.Strings(l)
@@ -387,6 +418,19 @@ func normal(r record, s string) string {
 		return systemInfo(s)
 	}
 	return s
+}
+
+var word = regexp.MustCompile(`\S+='(?:[^'\\]|\\.)*'`)
+
+// words sorts the key='value' words of each line.
+func words(s string) string {
+	var out []string
+	for l := range strings.Lines(s) {
+		w := word.FindAllString(l, -1)
+		sort.Strings(w)
+		out = append(out, strings.Join(w, " "))
+	}
+	return strings.Join(out, "\n")
 }
 
 // systemInfo sorts objects and tags, and writes one line per qube.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"qubist/core/adminapi"
-	"qubist/core/internal/store"
+	"qubist/core/adminapi/device"
 	"qubist/core/qube"
 	"qubist/netvm/rule"
 	"qubist/storage/volume"
@@ -100,7 +100,7 @@ type VM struct {
 	props    map[string]Value
 	features []KV
 	tags     []string
-	devices  []store.Devices
+	assigned []device.Assignment
 }
 
 // Run is what is known of a qube's domain. The model only reads it.
@@ -110,6 +110,8 @@ type Run struct {
 	Since  time.Time  // start of the domain
 	MemKiB uint64
 	CPU    time.Duration
+	// Attached are the devices the domain has now.
+	Attached []device.Assignment
 }
 
 // DomUUID is dom0's UUID.

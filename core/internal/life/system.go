@@ -42,7 +42,7 @@ type Daemons interface {
 	Keep(xids []qube.DomID)
 }
 
-// Config is what a System works with. All fields must be set.
+// Config is what a System works with. All fields but those that say so must be set.
 type Config struct {
 	Paths    paths.Paths
 	Driver   hypervisor.Driver
@@ -54,6 +54,8 @@ type Config struct {
 	Now      func() time.Time
 	// Dom0 measures dom0 itself: memory in use and processor time.
 	Dom0 func() (memKiB uint64, cpu time.Duration)
+	// DeviceClasses are by name; a class that is missing has no devices.
+	DeviceClasses map[string]DeviceClass
 	// Fresh fills a system that has no description yet.
 	Fresh func(*domain.Model)
 }
