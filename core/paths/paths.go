@@ -97,6 +97,9 @@ func (p Paths) PromptSocket() string { return filepath.Join(p.Run, "prompt.sock"
 // QrexecDir holds qrexec.<domid> and its qrexec.<name>, qrexec.uuid:<uuid> links.
 func (p Paths) QrexecDir() string { return p.Run }
 
+// QubesDBDir holds qubesdb.<name>.sock, qubesdb.<name>.ro.sock and qubesdb.<name>.pid.
+func (p Paths) QubesDBDir() string { return p.Run }
+
 // VchanDir holds vchan.<server>.<client>.<port>.sock and mux.<domid>.sock.
 func (p Paths) VchanDir() string { return filepath.Join(p.Run, "vchan") }
 
