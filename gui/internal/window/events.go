@@ -2,6 +2,8 @@ package window
 
 import (
 	"image"
+	"maps"
+	"slices"
 	"time"
 
 	"qubist/gui/internal/display"
@@ -19,6 +21,10 @@ const (
 
 // Event carries out one event of the screen (§10).
 func (s *State) Event(e *display.Event) {
+	if e.Kind == display.TrayCame {
+		s.dockAll()
+		return
+	}
 	w := s.locals[e.Window]
 	if w == nil {
 		return
@@ -38,6 +44,9 @@ func (s *State) Event(e *display.Event) {
 	case display.Crossing:
 		if e.Code == wire.EnterNotify {
 			send(s, 0, e.Keys)
+			if w.docked && !e.Rect.Empty() {
+				s.moved(w, e.Rect)
+			}
 		}
 		send(s, w.remote, wire.Crossing{Event: e.Code, X: x, Y: y, State: e.State, Mode: e.Mode, Detail: e.Detail, Focus: bit(e.Focus)})
 	case display.Focus:
@@ -51,11 +60,14 @@ func (s *State) Event(e *display.Event) {
 	case display.Configured:
 		s.configured(w, e.Rect)
 	case display.Mapped:
-		s.shown(w)
+		s.shown(w, e.Viewable)
 	case display.Exposed:
-		if w.mapped {
+		if w.mapped || w.docked {
 			s.paint(w, e.Rect)
 		}
+	case display.Embedded:
+		s.drv.Map(w.local)
+		s.moved(w, e.Rect)
 	case display.Closing:
 		send(s, w.remote, wire.Close{})
 	case display.Restated:
@@ -65,7 +77,11 @@ func (s *State) Event(e *display.Event) {
 
 // configured follows a move or resize by the user or the window manager.
 func (s *State) configured(w *win, r image.Rectangle) {
-	if r == w.rect || w.docked {
+	if w.docked {
+		s.moved(w, r)
+		return
+	}
+	if r == w.rect {
 		return
 	}
 	w.rect = r
@@ -79,11 +95,36 @@ func (s *State) configured(w *win, r image.Rectangle) {
 			s.drv.Configure(w.local, forced)
 		}
 	}
+	s.report(w)
+}
+
+// report tells the agent where w is, unless it has not answered yet when told last.
+func (s *State) report(w *win) {
 	if w.awaiting || w.remote == wire.ScreenWindow {
 		return
 	}
 	w.awaiting = true
 	s.sendConfigure(w)
+}
+
+// moved follows an icon in the tray; partly off the screen it counts as being in the corner.
+func (s *State) moved(w *win, r image.Rectangle) {
+	if r.Min.X < 0 || r.Min.Y < 0 {
+		r = r.Sub(r.Min)
+	}
+	if r != w.rect {
+		w.rect = r
+		s.report(w)
+	}
+}
+
+// dockAll asks a new tray to take in all icons.
+func (s *State) dockAll() {
+	for _, id := range slices.Sorted(maps.Keys(s.windows)) {
+		if w := s.windows[id]; w.docked {
+			s.drv.Dock(w.local)
+		}
+	}
 }
 
 // restore counts how often w had to be brought back; false means that it was hidden.
@@ -105,11 +146,17 @@ func (s *State) restore(w *win) bool {
 }
 
 // shown reacts to a window that became visible without the agent's wish.
-func (s *State) shown(w *win) {
-	if w.mapped || w.docked {
+func (s *State) shown(w *win, viewable bool) {
+	switch {
+	case w.mapped:
 		return
+	case w.docked:
+	case !viewable:
+		s.drv.Unmap(w.local)
+		return
+	default:
+		w.mapped = true
 	}
-	w.mapped = true
 	send(s, w.remote, wire.Map{OverrideRedirect: w.or})
 	s.paint(w, image.Rectangle{Max: w.rect.Size()})
 }

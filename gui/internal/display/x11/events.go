@@ -22,6 +22,9 @@ func (d *Display) Poll(buf []display.Event) []display.Event {
 	}
 	clear(d.raw)
 	d.dragTo()
+	if d.failed {
+		buf = append(buf, display.Event{Kind: display.Failed})
+	}
 	return buf
 }
 
@@ -58,12 +61,21 @@ func (d *Display) translate(buf []display.Event, e any) []display.Event {
 			w.reparent = e.Parent != d.root
 		}
 	case xproto.MapNotifyEvent:
-		if w := d.wins[e.Window]; w != nil && e.Window == w.top() && !w.mapped {
-			w.mapped = true
-			return append(buf, display.Event{Kind: display.Mapped, Window: display.Window(w.content)})
+		if w := d.wins[e.Window]; w != nil && e.Window == w.top() && (!w.mapped || w.docked) {
+			return append(buf, d.wasMapped(w))
 		}
 	}
 	return buf
+}
+
+// wasMapped describes a window that somebody else has mapped.
+func (d *Display) wasMapped(w *win) display.Event {
+	ev := w.event(display.Mapped)
+	if at, err := xproto.GetWindowAttributes(d.c.X, w.top()).Reply(); err == nil {
+		ev.Viewable = at.MapState == xproto.MapStateViewable
+	}
+	w.mapped = w.mapped || ev.Viewable
+	return ev
 }
 
 // event starts an event of w.
@@ -102,6 +114,7 @@ func (d *Display) key(buf []display.Event, code uint32, e xproto.KeyPressEvent) 
 	if w == nil {
 		return buf
 	}
+	d.userTime(w, e.Time)
 	ev := w.event(display.Key)
 	ev.Code, ev.State, ev.Detail = code, uint32(e.State), uint32(e.Detail)
 	ev.Pos = d.inContent(w, e.Event, e.EventX, e.EventY)
@@ -112,6 +125,10 @@ func (d *Display) button(buf []display.Event, code uint32, e xproto.ButtonPressE
 	w := d.wins[e.Event]
 	if w == nil {
 		return buf
+	}
+	d.userTime(w, e.Time)
+	if code == wire.ButtonPress && w.docked {
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusParent, w.content, e.Time)
 	}
 	if code == wire.ButtonPress && w.frame != 0 && d.wm.window == 0 {
 		d.raise(w)
@@ -177,6 +194,9 @@ func (d *Display) crossing(buf []display.Event, code uint32, e xproto.EnterNotif
 	ev.Pos = image.Pt(int(e.EventX), int(e.EventY))
 	if code == wire.EnterNotify {
 		ev.Keys = d.keys()
+		if w.docked {
+			ev.Rect = d.inRoot(w)
+		}
 	}
 	return append(buf, ev)
 }
@@ -270,7 +290,13 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 }
 
 func (d *Display) message(buf []display.Event, e xproto.ClientMessageEvent) []display.Event {
+	if e.Type == d.atoms["MANAGER"] && e.Window == d.root && xproto.Atom(data32(e, 1)) == d.tray {
+		return append(buf, display.Event{Kind: display.TrayCame})
+	}
 	w := d.wins[e.Window]
+	if w != nil && w.docked && e.Type == d.atoms["_XEMBED"] {
+		return d.xembed(buf, w, data32(e, 1))
+	}
 	if w == nil || e.Type != d.atoms["WM_PROTOCOLS"] {
 		return buf
 	}
