@@ -33,7 +33,7 @@ func live(ctx context.Context, o *options.Options, p paths.Paths, cfg *daemon.Co
 	log := cfg.Log
 	h := &helper.Helper{Name: string(o.Name), KDE: os.Getenv("KDE_SESSION_UID") != "", Log: log}
 	cfg.Window = window.Config{
-		Name: string(o.Name), TitlePrefix: o.TitlePrefix && !o.Own, UTF8Titles: o.UTF8Titles || o.Own,
+		Name: string(o.Name), TitlePrefix: o.TitlePrefix && !o.Own, Titles: titles(o),
 		AllowFullscreen: o.AllowFullscreen, DenyOverride: o.DenyOverride, NoOverrideLimit: o.NoOverrideLimit,
 		Invisible: o.Invisible, InDom0: !o.GuiVM, Tray: o.Tray, Now: time.Now, Log: log,
 	}
@@ -60,6 +60,16 @@ func live(ctx context.Context, o *options.Options, p paths.Paths, cfg *daemon.Co
 	cfg.Window.Warn = func(text string) { h.Notify(ctx, "WARNING", text, true) }
 	cfg.Window.Suspicious = func(t wire.Type) error { return ask(ctx, h, t) }
 	return files.End, nil
+}
+
+func titles(o *options.Options) window.Titles {
+	switch {
+	case o.Own:
+		return window.TitlesSafe
+	case o.UTF8Titles:
+		return window.TitlesUTF8
+	}
+	return window.TitlesASCII
 }
 
 // ask leaves a suspicious message to the user; nil ignores it.

@@ -67,6 +67,9 @@ func (s *stage) perform(st *Step) error {
 
 // input plays the user.
 func (s *stage) input(in []Input) error {
+	// All at once: what the daemon does upon one event comes after the last.
+	xproto.GrabServer(s.c.X)
+	defer xproto.UngrabServer(s.c.X)
 	for _, i := range in {
 		var typ, detail byte
 		var x, y int
@@ -82,11 +85,9 @@ func (s *stage) input(in []Input) error {
 		case i.Pointer != nil:
 			typ, x, y = xproto.MotionNotify, i.Pointer[0], i.Pointer[1]
 		}
-		if err := xtest.FakeInputChecked(s.c.X, typ, detail, 0, s.c.Screen.Root, int16(x), int16(y), 0).Check(); err != nil {
-			return fmt.Errorf("synthetic event: %w", err)
-		}
+		xtest.FakeInput(s.c.X, typ, detail, 0, s.c.Screen.Root, int16(x), int16(y), 0)
 	}
-	return nil
+	return s.c.Sync()
 }
 
 // other are steps of neither agent, user nor X client.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -50,11 +51,17 @@ func (s *stage) compare(st *Step, final bool) (ds []difference) {
 	want := "running"
 	if n, ended := st.exit(); ended {
 		want = fmt.Sprintf("exit %d", n)
+		if slices.ContainsFunc(st.Programs, func(p Program) bool { return p.Program == "qubes-guid" }) {
+			want += " (anew)"
+		}
 	}
 	add("daemon", want, have)
 	add("channel", st.Channel, map[bool]string{true: "closed by daemon"}[s.agent.hungUp()])
 
 	wants, haves := s.messages(st, final)
+	if s.conv.Setup.WindowManager != "none" {
+		wants, haves = s.unplaced(st, wants), s.unplaced(st, haves)
+	}
 	add("received", wants, haves)
 
 	ps, ns := s.ran(final)
@@ -112,6 +119,27 @@ func (s *stage) messages(st *Step, final bool) (want, have string) {
 		in = in[n:]
 	}
 	return strings.Join(wants, " "), strings.Join(haves, " ")
+}
+
+// unplaced replaces the positions of a window manager's first notices about windows that
+// were mapped just now: which of its steps the daemon sees first is a matter of time.
+func (s *stage) unplaced(st *Step, messages string) string {
+	mapped := map[string]bool{}
+	for _, m := range st.Sent {
+		if m.Name == "MSG_MAP" {
+			mapped[fmt.Sprintf("%08x", bits.ReverseBytes32(m.Window))] = true
+		}
+	}
+	list := strings.Split(messages, " ")
+	for i, m := range list {
+		const configure = "86000000"
+		const at, end = 24, 40
+		if len(m) == 64 && strings.HasPrefix(m, configure) && mapped[m[8:16]] {
+			list[i] = m[:at] + "placed by the manager" + m[end:]
+			delete(mapped, m[8:16])
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 // masked puts question marks where the recording has some.

@@ -62,9 +62,7 @@ func (s *State) Event(e *display.Event) {
 	case display.Mapped:
 		s.shown(w, e.Viewable)
 	case display.Exposed:
-		if w.mapped || w.docked {
-			s.paint(w, e.Rect)
-		}
+		s.paint(w, e.Rect)
 	case display.Embedded:
 		s.drv.Map(w.local)
 		s.moved(w, e.Rect)
@@ -145,17 +143,15 @@ func (s *State) restore(w *win) bool {
 	return false
 }
 
-// shown reacts to a window that became visible without the agent's wish.
+// shown reacts to a window that became visible without the agent's wish. It counts as
+// mapped only when the agent agrees.
 func (s *State) shown(w *win, viewable bool) {
-	switch {
-	case w.mapped:
+	if w.mapped {
 		return
-	case w.docked:
-	case !viewable:
+	}
+	if !viewable && !w.docked {
 		s.drv.Unmap(w.local)
 		return
-	default:
-		w.mapped = true
 	}
 	send(s, w.remote, wire.Map{OverrideRedirect: w.or})
 	s.paint(w, image.Rectangle{Max: w.rect.Size()})

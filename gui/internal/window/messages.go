@@ -206,6 +206,10 @@ func (s *State) flags(w *win, m wire.WindowFlags) {
 		if m.Set&wire.FlagDemandsAttention != 0 {
 			st |= display.Attention
 		}
+		// The agent knows what it asked for itself, but not of a fullscreen that was replaced.
+		if w.reported = m.Set &^ wire.FlagMinimize; st&display.Maximized != 0 {
+			w.reported &^= wire.FlagFullscreen
+		}
 		s.drv.WriteState(w.local, st)
 		return
 	}

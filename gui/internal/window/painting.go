@@ -82,14 +82,14 @@ func (s *State) put(w *win, r image.Rectangle) {
 	}
 }
 
-// putIcon paints part of a docked window recoloured. To tell an icon from its ground, the
-// picture must be read from its corner on.
+// putIcon paints part of a docked window recoloured. To tell an icon from its ground, all
+// of the picture is needed.
 func (s *State) putIcon(w *win, r image.Rectangle) {
 	if !w.hasImage {
 		return
 	}
 	if s.cfg.Tray.Background {
-		r.Min = image.Point{}
+		r = image.Rect(0, 0, w.image.Width, w.image.Height).Intersect(image.Rectangle{Max: w.rect.Size()})
 	}
 	s.drv.PutThrough(w.local, w.image, r, r.Min, s.icons.Apply)
 }
@@ -112,7 +112,7 @@ func (s *State) paint(w *win, r image.Rectangle) {
 	inner := image.Rectangle{Max: size}.Inset(b.width)
 	r = r.Intersect(image.Rectangle{Max: size})
 	if !r.In(inner) {
-		s.drawFrame(w)
+		defer s.drawFrame(w)
 	}
 	r = r.Intersect(inner)
 	_, part, _, ok := s.source(w)

@@ -31,8 +31,8 @@ type Config struct {
 	Name        string // of the qube, validated
 	Limit       int    // windows; 0 means DefaultLimit
 	TitlePrefix bool   // titles start with "[name] "
-	UTF8Titles  bool   // titles keep safe characters outside ASCII
-	Region      int64  // bytes of the window region; 0 without one
+	Titles      Titles
+	Region      int64 // bytes of the window region; 0 without one
 
 	DenyOverride    bool // the setting override_redirect = disabled
 	NoOverrideLimit bool // override-redirect windows may cover the whole work area

@@ -74,7 +74,6 @@ func (d *Display) wasMapped(w *win) display.Event {
 	if at, err := xproto.GetWindowAttributes(d.c.X, w.top()).Reply(); err == nil {
 		ev.Viewable = at.MapState == xproto.MapStateViewable
 	}
-	w.mapped = w.mapped || ev.Viewable
 	return ev
 }
 
@@ -270,7 +269,9 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 			d.findManager()
 			d.readWorkArea()
 		case d.atoms["_NET_WORKAREA"], d.atoms["_NET_CURRENT_DESKTOP"]:
-			d.readWorkArea()
+			if d.opt.Own || e.State == xproto.PropertyNewValue {
+				d.readWorkArea()
+			}
 		}
 		return buf
 	}

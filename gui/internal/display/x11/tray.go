@@ -27,12 +27,12 @@ func (d *Display) Dock(id display.Window) {
 	}
 	d.bare(w)
 	w.docked = true
-	info := d.atoms["_XEMBED_INFO"]
-	d.set32(w.content, info, info, 0, xembedMapped)
 	r, err := xproto.GetSelectionOwner(d.c.X, d.tray).Reply()
 	if err != nil || r.Owner == 0 {
 		return
 	}
+	info := d.atoms["_XEMBED_INFO"]
+	d.set32(w.content, info, info, 0, xembedMapped)
 	ev := xproto.ClientMessageEvent{Format: 32, Window: r.Owner, Type: d.atoms["_NET_SYSTEM_TRAY_OPCODE"],
 		Data: xproto.ClientMessageDataUnionData32New([]uint32{0, requestDock, uint32(w.content), 0, 0})}
 	xproto.SendEvent(d.c.X, false, r.Owner, xproto.EventMaskNoEvent, string(ev.Bytes()))
