@@ -13,12 +13,12 @@ var runPackages = []string{
 	"gcc", "libc6-dev", // cgo of the libvirt driver
 	"libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86", "qemu-utils",
 	"mmdebstrap", "e2fsprogs", "binutils", // the template image
-	"xvfb", "xterm", "x11-xserver-utils", // a display where there is none; the question's own terminal
+	"xvfb", "xterm", "x11-xserver-utils", "fonts-dejavu-core", // a display where there is none; the question's own terminal
 }
 
 // testPackages are what the tests need beyond runPackages.
 var testPackages = []string{
-	"xserver-xorg-core", "xserver-xorg-video-dummy", "x11-utils", "x11-apps", "xdotool", "openbox", "imagemagick", "tmux", "procps",
+	"xserver-xorg-core", "xserver-xorg-video-dummy", "x11-utils", "x11-apps", "xdotool", "openbox", "imagemagick", "tmux", "procps", "cpio",
 }
 
 // Setup installs the missing packages. It asks for root's rights (sudo) only when something

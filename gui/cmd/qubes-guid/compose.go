@@ -35,7 +35,7 @@ func live(ctx context.Context, o *options.Options, p paths.Paths, cfg *daemon.Co
 	cfg.Window = window.Config{
 		Name: string(o.Name), TitlePrefix: o.TitlePrefix && !o.Own, Titles: titles(o),
 		AllowFullscreen: o.AllowFullscreen, DenyOverride: o.DenyOverride, NoOverrideLimit: o.NoOverrideLimit,
-		Invisible: o.Invisible, InDom0: !o.GuiVM, Tray: o.Tray, Now: time.Now, Log: log,
+		Exact: !o.Own, Invisible: o.Invisible, InDom0: !o.GuiVM, Tray: o.Tray, Now: time.Now, Log: log,
 	}
 	if o.Own {
 		return func() {}, nil

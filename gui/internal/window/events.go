@@ -42,11 +42,11 @@ func (s *State) Event(e *display.Event) {
 	case display.Button:
 		send(s, w.remote, wire.Button{Event: e.Code, X: x, Y: y, State: e.State, Button: e.Detail})
 	case display.Crossing:
-		if e.Code == wire.EnterNotify {
-			send(s, 0, e.Keys)
-			if w.docked && !e.Rect.Empty() {
-				s.moved(w, e.Rect)
-			}
+		if e.Code == wire.EnterNotify && (e.Focus || s.cfg.Exact) {
+			send(s, 0, e.Keys) // without the keyboard all are up
+		}
+		if e.Code == wire.EnterNotify && w.docked && !e.Rect.Empty() {
+			s.moved(w, e.Rect)
 		}
 		send(s, w.remote, wire.Crossing{Event: e.Code, X: x, Y: y, State: e.State, Mode: e.Mode, Detail: e.Detail, Focus: bit(e.Focus)})
 	case display.Focus:

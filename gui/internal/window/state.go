@@ -37,6 +37,7 @@ type Config struct {
 	DenyOverride    bool // the setting override_redirect = disabled
 	NoOverrideLimit bool // override-redirect windows may cover the whole work area
 	AllowFullscreen bool // else fullscreen only maximises
+	Exact           bool // send the original's messages, even those that say nothing
 	Invisible       bool // windows are kept but never shown
 	InDom0          bool // machine frames may be named, though they cannot be shown
 	Tray            tray.Mode
@@ -208,7 +209,7 @@ func (s *State) change(w *win, t wire.Type, body []byte) error {
 		if err != nil {
 			return err
 		}
-		s.drv.SetHints(w.local, m)
+		s.drv.SetHints(w.local, modest(m, s.drv.Screen()))
 	case wire.TypeWindowFlags:
 		m, err := wire.ParseWindowFlags(body)
 		if err != nil {

@@ -171,7 +171,8 @@ func (s *session) clientConnect(c net.Conn, body []byte) error {
 	if err := s.answerPort(c, wire.ServiceConnect, &e); err != nil {
 		return err
 	}
-	return s.serviceConnect(id, e)
+	wire.PutPort(body, e.Port)
+	return s.sendConnect(id, wire.Append(nil, wire.ServiceConnect, body))
 }
 
 // answerPort allocates a port where none was asked for and tells the client.

@@ -114,6 +114,7 @@ func (d *Display) key(buf []display.Event, code uint32, e xproto.KeyPressEvent) 
 		return buf
 	}
 	d.userTime(w, e.Time)
+	d.hear(e.Time)
 	ev := w.event(display.Key)
 	ev.Code, ev.State, ev.Detail = code, uint32(e.State), uint32(e.Detail)
 	ev.Pos = d.inContent(w, e.Event, e.EventX, e.EventY)
@@ -125,6 +126,7 @@ func (d *Display) button(buf []display.Event, code uint32, e xproto.ButtonPressE
 	if w == nil {
 		return buf
 	}
+	d.hear(e.Time)
 	d.userTime(w, e.Time)
 	if code == wire.ButtonPress && w.docked {
 		xproto.SetInputFocus(d.c.X, xproto.InputFocusParent, w.content, e.Time)
@@ -191,13 +193,25 @@ func (d *Display) crossing(buf []display.Event, code uint32, e xproto.EnterNotif
 	ev.Code, ev.State, ev.Mode, ev.Detail = code, uint32(e.State), uint32(e.Mode), uint32(e.Detail)
 	ev.Focus = e.SameScreenFocus&1 != 0
 	ev.Pos = image.Pt(int(e.EventX), int(e.EventY))
-	if code == wire.EnterNotify {
+	// A qube makes the pointer enter its windows as often as it likes: without the keyboard
+	// it must not learn which keys are down.
+	if code == wire.EnterNotify && (ev.Focus || d.hasKeyboard()) {
 		ev.Keys = d.keys()
-		if w.docked {
-			ev.Rect = d.inRoot(w)
-		}
+	}
+	if code == wire.EnterNotify && w.docked {
+		ev.Rect = d.inRoot(w)
 	}
 	return append(buf, ev)
+}
+
+// hasKeyboard reports whether a window of the qube has the keyboard.
+func (d *Display) hasKeyboard() bool {
+	for _, w := range d.wins {
+		if w.active && w.mapped {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent) []display.Event {
@@ -218,7 +232,7 @@ func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent)
 	}
 	ev := w.event(display.Focus)
 	ev.Code, ev.Mode, ev.Detail = code, uint32(e.Mode), uint32(e.Detail)
-	if code == wire.FocusIn && !grab {
+	if code == wire.FocusIn && e.Mode == xproto.NotifyModeNormal { // else the keys are the grabbing program's
 		ev.Keys = d.keys()
 	}
 	return append(buf, ev)
@@ -280,6 +294,8 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 		return buf
 	}
 	switch e.Atom {
+	case d.atoms[focusMark]:
+		d.hear(e.Time)
 	case d.atoms["_NET_FRAME_EXTENTS"]:
 		d.frameExtents(w)
 	case d.atoms["_NET_WM_STATE"]:

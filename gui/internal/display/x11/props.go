@@ -22,6 +22,7 @@ var atomNames = []string{
 	"_NET_WM_ICON", "_NET_WM_USER_TIME", "_NET_WM_USER_TIME_WINDOW", "_XEMBED", "_XEMBED_INFO", "_NET_SYSTEM_TRAY_OPCODE", "MANAGER",
 	"_NET_WM_MOVERESIZE", "_NET_SUPPORTED", "_NET_SUPPORTING_WM_CHECK", "_NET_WORKAREA", "_NET_CURRENT_DESKTOP", "_NET_FRAME_EXTENTS",
 	"_QUBES_LABEL", "_QUBES_LABEL_COLOR", "_QUBES_VMNAME", "_QUBES_VMWINDOWID",
+	focusMark,
 }
 
 // internAtoms asks for all names before it waits for the first answer.

@@ -81,7 +81,8 @@ type Display struct {
 	tray   xproto.Atom   // the tray's selection
 	clock  xproto.Window // carries the time of the user's last input; 0: each window its own
 	failed bool
-	turn   uint64 // counts changes of the focus
+	turn   uint64           // counts changes of the focus
+	heard  xproto.Timestamp // when the user last used the qube; 0: not yet
 	raw    []xconn.Event
 	rects  []xproto.Rectangle
 }
@@ -167,6 +168,10 @@ func Open(c *xconn.Conn, opt Options) (*Display, error) {
 	d.screen = display.Screen{Width: c.Screen.WidthInPixels, Height: c.Screen.HeightInPixels, Depth: c.Screen.RootDepth}
 	if err := d.internTray(c.ScreenNumber); err != nil {
 		return nil, err
+	}
+	if opt.Own {
+		f := &d.screen.Frame
+		f.Left, f.Right, f.Top, f.Bottom = d.frame.Extents()
 	}
 	d.findManager()
 	if err := d.firstWorkArea(); err != nil {
