@@ -41,7 +41,7 @@ func commands() map[string]command {
 		"qvm-create":     {usage: "[options] NAME", about: "Make a qube.", opts: createOptions, prefix: "app: Error creating VM: ", run: create},
 		"qvm-clone":      {usage: "[options] SOURCE NAME", about: "Make a qube like another one, with its data.", opts: cloneOptions, words: "vm", run: clone},
 		"qvm-remove":     {usage: "[options] VM…", about: "Remove qubes and their data.", opts: with([]option{sw("force,f", "do not ask"), sw("force-root", "ignored")}, selectOptions), words: "vms", run: remove},
-		"qvm-start":      {usage: "[options] VM…", about: "Start qubes.", opts: with(startOptions, selectOptions), words: "vms", prefix: "Error: ", run: start},
+		"qvm-start":      {usage: "[options] VM…", about: "Start qubes.", opts: with(startOptions, selectOptions), words: "vms", prefix: "Error: Starting qube failed: ", run: start},
 		"qvm-shutdown":   {usage: "[options] VM…", about: "Shut qubes down in an orderly way.", opts: with(shutdownOptions, selectOptions), words: "vms", run: shutdown},
 		"qvm-kill":       {usage: "[options] VM…", about: "End qubes at once.", opts: selectOptions, words: "vms", run: kill},
 		"qvm-pause":      {usage: "[options] VM…", about: "Stop the processors of running qubes.", opts: with([]option{sw("suspend,S", "let the qube suspend itself")}, selectOptions), words: "vms", run: pause},

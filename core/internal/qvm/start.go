@@ -54,7 +54,7 @@ func start(ctx context.Context, t *tool) error {
 	}) {
 		if err != nil {
 			failed = true
-			t.complain(fmt.Errorf("Starting qube failed: %s: %w", vms[i].Name, err)) //nolint:staticcheck // the original's text
+			t.complain(fmt.Errorf("%s: %w", vms[i].Name, err))
 		}
 	}
 	if failed {
