@@ -180,6 +180,9 @@ func AppendConnect(dst []byte, e Exec, id Ident) []byte {
 	return Append(dst, ServiceConnect, append(appendPair(nil, e), id[:]...))
 }
 
+// PutPort replaces the port in a body that starts with exec_params.
+func PutPort(body []byte, port uint32) { binary.LittleEndian.PutUint32(body[4:execLen], port) }
+
 // AppendPair adds the eight bytes an agent answers to qrexec-client-vm: no header.
 func AppendPair(dst []byte, e Exec) []byte { return appendPair(dst, e) }
 
@@ -211,13 +214,15 @@ func ParseExec(body []byte) (Exec, error) {
 	return e, nil
 }
 
-// ParseConnect decodes the body of SERVICE_CONNECT.
+// ParseConnect decodes the body of SERVICE_CONNECT. A shorter ident counts as padded.
 func ParseConnect(body []byte) (Exec, Ident, error) {
-	if len(body) != execLen+IdentLen {
-		return Exec{}, Ident{}, fmt.Errorf("%w: SERVICE_CONNECT of %d bytes", ErrFatal, len(body))
+	var id Ident
+	if len(body) <= execLen || len(body) > execLen+IdentLen {
+		return Exec{}, id, fmt.Errorf("%w: SERVICE_CONNECT of %d bytes", ErrFatal, len(body))
 	}
+	copy(id[:], body[execLen:])
 	e, err := ParsePair(body[:execLen])
-	return e, Ident(body[execLen:]), err
+	return e, id, err
 }
 
 // ParseRefused decodes the body of SERVICE_REFUSED.

@@ -77,6 +77,7 @@ func TestForbiddenLinks(t *testing.T) {
 		{"gui/cmd/qubes-guid", []string{"qubist/qrexec", "qubist/storage", "qubist/ui", "qubist/core/adminclient"}, nil, "a window daemon shows windows"},
 		{"qrexec/cmd/qrexec-daemon", []string{"qubist/gui", "qubist/storage", "qubist/ui"}, nil, "a qrexec daemon carries calls"},
 		{"core/cmd/qubes-vchand", []string{"qubist/gui", "qubist/qrexec", "qubist/ui", "qubist/storage", "encoding/xml"}, nil, "the multiplexer reads hostile frames and nothing else"},
+		{"core/cmd/qubesdb-daemon", []string{"qubist/gui", "qubist/qrexec", "qubist/ui", "qubist/storage", "qubist/core/adminclient", "encoding/xml"}, nil, "a database of one VM needs nothing else of the system"},
 	}
 	for _, p := range list(t) {
 		if p.Name != "main" {
@@ -141,7 +142,7 @@ func TestWalls(t *testing.T) {
 // TestPureWireFormats: a package that reads bytes of a peer uses the standard library and
 // the floor only, and neither sockets, files, goroutine pools nor logs.
 func TestPureWireFormats(t *testing.T) {
-	pure := []string{"qubist/core/adminapi", "qubist/qrexec/wire", "qubist/qrexec/rpcname", "qubist/gui/wire"}
+	pure := []string{"qubist/core/adminapi", "qubist/core/qubesdb/wire", "qubist/qrexec/wire", "qubist/qrexec/rpcname", "qubist/qrexec/internal/filecopy/wire", "qubist/gui/wire"}
 	banned := []string{"net", "os", "os/exec", "log", "log/slog", "unsafe", "syscall"}
 	for _, p := range list(t) {
 		if !slices.Contains(pure, p.ImportPath) {

@@ -257,8 +257,12 @@ func TestFocusReturns(t *testing.T) {
 	b := agenttest.New(t, d.dir, 6, regionSize)
 	d.start(6, "untrusted", red, b.Region)
 	b.Accept()
-	b.Show(9, image.Pt(0, 0), "y", picture(200, 150, 1))
+	img := picture(200, 150, 1)
+	b.Show(9, image.Pt(0, 0), "y", img)
 	w := d.window("untrusted:9")
+	d.eventually("its picture, which comes after the look for the keyboard", func() bool {
+		return same(d.shot(), img, w.rect.Min.Add(content))
+	})
 	d.move(w.rect.Min.Add(image.Pt(60, 60)))
 	a.Send(7, wire.Unmap{})
 	d.eventually("the window vanishes", func() bool { return len(d.tops()) == 1 })

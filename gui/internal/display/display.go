@@ -55,7 +55,11 @@ type Screen struct {
 	Width, Height uint16
 	Depth         uint8
 	WorkArea      image.Rectangle // where override-redirect windows must stay
+	Frame         Sides           // what the driver's own frame adds to the content; zero without one
 }
+
+// Sides are the widths of a frame's four sides.
+type Sides struct{ Left, Right, Top, Bottom int }
 
 // Driver is one qube's access to a display. It is used by one goroutine, except for Wake,
 // Lost and Err. Requests are not answered: they are carried out in order, at the latest
@@ -110,8 +114,8 @@ const (
 	Key        Kind = iota + 1 // Code (X event number), Pos, State, Detail (keycode)
 	Button                     // Code, Pos, State, Detail (button)
 	Motion                     // Pos, State
-	Crossing                   // Code, Pos, State, Mode, Detail, Focus, Keys when entering
-	Focus                      // Code, Mode, Detail, Keys when coming
+	Crossing                   // Code, Pos, State, Mode, Detail, Focus, Keys when entering with Focus
+	Focus                      // Code, Mode, Detail, Keys when coming, all up during a grab
 	Configured                 // Rect: the content was moved or resized, by whomever
 	Mapped                     // the window became viewable without Driver.Map
 	Exposed                    // Rect, relative to the content

@@ -36,7 +36,7 @@ func (s *State) Event(e *display.Event) {
 	case display.Button:
 		send(s, w.remote, wire.Button{Event: e.Code, X: x, Y: y, State: e.State, Button: e.Detail})
 	case display.Crossing:
-		if e.Code == wire.EnterNotify {
+		if e.Code == wire.EnterNotify && e.Focus {
 			send(s, 0, e.Keys)
 		}
 		send(s, w.remote, wire.Crossing{Event: e.Code, X: x, Y: y, State: e.State, Mode: e.Mode, Detail: e.Detail, Focus: bit(e.Focus)})

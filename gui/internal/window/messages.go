@@ -61,6 +61,8 @@ func (s *State) mapWindow(w *win, m wire.Map) {
 	w.restored = 0
 	if w.or {
 		s.settle(w)
+	} else if sc := s.drv.Screen(); inSight(w.rect, sc.WorkArea, sc.Frame) != w.rect {
+		s.place(w, w.rect)
 	}
 	w.mapped = true
 	s.drv.Map(w.local)
@@ -110,7 +112,7 @@ func (s *State) configure(w *win, m wire.Configure) {
 		s.drv.Unmap(w.local)
 		s.drv.SetOverrideRedirect(w.local, false)
 		w.or = false
-		s.drv.Configure(w.local, w.rect)
+		s.place(w, w.rect)
 		if w.mapped {
 			s.drv.Map(w.local)
 		}
@@ -118,7 +120,7 @@ func (s *State) configure(w *win, m wire.Configure) {
 		w.rect = s.onScreen(w.rect)
 		s.drv.Configure(w.local, w.rect)
 	default:
-		s.drv.Configure(w.local, w.rect)
+		s.place(w, asked)
 	}
 	if resized && w.mapped && w.or {
 		s.paint(w, image.Rectangle{Max: w.rect.Size()})

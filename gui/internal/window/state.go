@@ -187,7 +187,7 @@ func (s *State) change(w *win, t wire.Type, body []byte) error {
 		if err != nil {
 			return err
 		}
-		s.drv.SetHints(w.local, m)
+		s.drv.SetHints(w.local, modest(m, s.drv.Screen()))
 	case wire.TypeWindowFlags:
 		m, err := wire.ParseWindowFlags(body)
 		if err != nil {

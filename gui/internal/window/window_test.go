@@ -374,7 +374,8 @@ func TestInput(t *testing.T) {
 	ev := func(k display.Kind, code, mode uint32, x int) {
 		r.s.Event(&display.Event{Kind: k, Window: 1, Code: code, Mode: mode, Pos: image.Pt(x, 2)})
 	}
-	ev(display.Crossing, wire.EnterNotify, 0, 1)
+	ev(display.Crossing, wire.EnterNotify, 0, 1) // without the keyboard: no keys
+	r.s.Event(&display.Event{Kind: display.Crossing, Window: 1, Code: wire.EnterNotify, Focus: true})
 	ev(display.Motion, 0, 0, 1)
 	ev(display.Motion, 0, 0, 2)
 	ev(display.Motion, 0, 0, 3)
@@ -388,7 +389,8 @@ func TestInput(t *testing.T) {
 	ev(display.Closing, 0, 0, 0)
 	ev(display.Motion, 0, 0, 9)
 	r.s.EndTurn()
-	r.want("out", r.out(), `142 0
+	r.want("out", r.out(), `127 6
+142 0
 127 6
 126 6 3,2
 125 6

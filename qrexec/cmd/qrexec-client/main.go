@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ const usage = `usage: qrexec-client [options] -d VM user:command
   -t, -T            replace control characters in stdout, stderr
                     (a terminal gets that anyway)
   -w SECONDS        time for the VM to connect, default 10
+  -c IDENT,NAME,ID  answer the request IDENT of VM NAME (domain ID): the command,
+                    a service in dom0 or in a VM, is for it
   -l PROGRAM        run a shell command whose streams are the call's
   -p DATA           send DATA before standard input
   --use-stdin-socket
@@ -40,10 +43,10 @@ func main() {
 }
 
 type options struct {
-	root, socketDir, vm, local, prefix string
-	just, zero, filterOut, filterErr   bool
-	stdinSocket                        bool
-	timeout                            time.Duration
+	root, socketDir, vm, local, prefix, request string
+	just, zero, filterOut, filterErr            bool
+	stdinSocket                                 bool
+	timeout                                     time.Duration
 }
 
 func run(args []string) int {
@@ -55,6 +58,7 @@ func run(args []string) int {
 		{Short: 't', Flag: getopt.On(&o.filterOut)},
 		{Short: 'T', Flag: getopt.On(&o.filterErr)},
 		{Short: 'w', Value: o.setTimeout},
+		{Short: 'c', Value: getopt.Set(&o.request)},
 		{Short: 'l', Value: getopt.Set(&o.local)},
 		{Short: 'p', Value: getopt.Set(&o.prefix)},
 		{Long: "use-stdin-socket", Flag: getopt.On(&o.stdinSocket)},
@@ -66,6 +70,8 @@ func run(args []string) int {
 	case err != nil:
 	case o.vm == "" || len(rest) != 1:
 		err = errors.New("a VM and one command are needed")
+	case o.request != "" && (o.just || o.stdinSocket || o.local != ""):
+		err = errors.New("-c excludes -e, -l and --use-stdin-socket")
 	case o.local != "" && (o.just || o.stdinSocket):
 		err = errors.New("-l excludes -e and --use-stdin-socket")
 	}
@@ -95,7 +101,8 @@ func (o *options) call(command string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if o.vm == "dom0" || o.vm == "@adminvm" {
+	here := o.vm == "dom0" || o.vm == "@adminvm"
+	if here && o.request == "" {
 		return 0, runHere(p, command)
 	}
 	driver, err := open.Dom0(p, os.Getenv)
@@ -110,6 +117,17 @@ func (o *options) call(command string) (int, error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if o.request != "" {
+		r, err := parseRequest(o.request)
+		if err != nil {
+			return 0, err
+		}
+		r.driver, r.dir, r.timeout = driver, o.socketDir, cmp.Or(o.timeout, client.DefaultTimeout)
+		if here {
+			return r.serveHere(ctx, p, command)
+		}
+		return r.serveVM(ctx, o.vm, command)
+	}
 	opts := client.Options{
 		Driver: driver, SocketDir: o.socketDir, VM: o.vm, Command: command, Prefix: []byte(o.prefix),
 		Stderr: os.Stderr, Timeout: o.timeout,

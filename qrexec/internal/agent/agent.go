@@ -54,18 +54,22 @@ type Agent struct {
 	wg  sync.WaitGroup
 	ctx context.Context // of Run; services live as long, whatever becomes of a session
 
-	mu       sync.Mutex
-	current  *session      // nil while dom0 is away
-	back     chan struct{} // closed when dom0 comes; nil unless somebody waits
-	nextID   uint64
-	callers  map[wire.Ident]*caller
-	services map[*stdio]struct{}
-	waiting  map[string]*sessionWait
+	// startMu is held while a service is started, so that a signal it sends at once finds
+	// it in the table.
+	startMu  sync.Mutex
+	services map[*proc.Stdio]struct{}
+
+	mu      sync.Mutex
+	current *session      // nil while dom0 is away
+	back    chan struct{} // closed when dom0 comes; nil unless somebody waits
+	nextID  uint64
+	callers map[wire.Ident]*caller
+	waiting map[string]*sessionWait
 }
 
 // New starts nothing.
 func New(cfg Config) *Agent {
-	return &Agent{cfg: cfg, callers: map[wire.Ident]*caller{}, services: map[*stdio]struct{}{}, waiting: map[string]*sessionWait{}}
+	return &Agent{cfg: cfg, callers: map[wire.Ident]*caller{}, services: map[*proc.Stdio]struct{}{}, waiting: map[string]*sessionWait{}}
 }
 
 // Run serves until ctx ends (nil) or dom0 breaks the protocol. It waits for everything it
@@ -139,11 +143,11 @@ func (a *Agent) watchSignals() {
 		case <-a.ctx.Done():
 			return
 		case <-a.cfg.StdioSocket:
-			a.mu.Lock()
+			a.startMu.Lock()
 			for s := range a.services {
-				s.both()
+				s.Both()
 			}
-			a.mu.Unlock()
+			a.startMu.Unlock()
 		}
 	}
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -79,7 +78,7 @@ func (a *Agent) prepare(command string) (j job, note string, err error) {
 		return j, "", err
 	}
 	j.user = j.cmd.User
-	env := []string{"QREXEC_AGENT_PID=" + strconv.Itoa(os.Getpid())}
+	env := []string{agentPID()}
 	if c := j.cmd.Call; c != nil {
 		if j.conf, err = a.cfg.Dirs.Config(*c); err != nil {
 			return j, "", err
@@ -110,6 +109,9 @@ func (a *Agent) prepare(command string) (j job, note string, err error) {
 	return j, "", err
 }
 
+// agentPID tells a service whom to signal.
+func agentPID() string { return "QREXEC_AGENT_PID=" + strconv.Itoa(os.Getpid()) }
+
 // just starts a job nobody listens to.
 func (j job) just(a *Agent) error {
 	if j.cmd.Call != nil && j.found.IsSocket() {
@@ -134,26 +136,24 @@ func (j job) start(a *Agent) (svc data.Service, done func(), err error) {
 		svc, err = data.FromSocket(conn, j.conf, j.cmd.Call.Text)
 		return svc, func() {}, err
 	}
+	a.startMu.Lock()
+	defer a.startMu.Unlock()
 	p, err := proc.Start(j.prog)
 	if err != nil {
 		return svc, nil, err
 	}
-	io := newStdio(p)
-	a.mu.Lock()
+	io := proc.NewStdio(p.Stdin, p.Stdout)
 	a.services[io] = struct{}{}
-	a.mu.Unlock()
 	done = func() {
-		a.mu.Lock()
+		a.startMu.Lock()
+		defer a.startMu.Unlock()
 		delete(a.services, io)
-		a.mu.Unlock()
 	}
-	return data.Service{Stdin: io.input(), Stdout: io, Stderr: p.Stderr, Done: p.Done(), Code: p.Code}, done, nil
+	return data.Service{Stdin: io.Input(), Stdout: io, Stderr: p.Stderr, Done: p.Done(), Code: p.Code}, done, nil
 }
 
-// sessionWait is one run of qubes.WaitForSession that requests share.
+// sessionWait is one run of proc.WaitService that requests share.
 type sessionWait struct{ done chan struct{} }
-
-const waitService = "qubes.WaitForSession"
 
 // awaitSession waits for the user's session if the service wants one. It never fails a
 // request: a service that cannot be waited for is run all the same.
@@ -173,7 +173,8 @@ func (j job) awaitSession(a *Agent) error {
 				a.mu.Unlock()
 				close(w.done)
 			}()
-			if err := a.runWait(j.user); err != nil {
+			env := []string{agentPID()}
+			if err := a.cfg.Dirs.AwaitSession(a.ctx, a.cfg.Accounts, j.user, j.cmd.Call.Source, env); err != nil {
 				a.cfg.Log.Warn("waiting for the session", "reason", err)
 			}
 		})
@@ -185,30 +186,4 @@ func (j job) awaitSession(a *Agent) error {
 	case <-a.ctx.Done():
 		return a.ctx.Err()
 	}
-}
-
-// runWait runs the service that ends when the user's session is there, with the user's name
-// on its input.
-func (a *Agent) runWait(user string) error {
-	j, _, err := a.prepare(user + ":QUBESRPC " + waitService + " dom0")
-	if err != nil {
-		return err
-	}
-	if j.found.IsSocket() {
-		return fmt.Errorf("%s is a socket", waitService)
-	}
-	p, err := proc.Start(j.prog)
-	if err != nil {
-		return err
-	}
-	defer p.CloseStreams()
-	a.wg.Go(func() { io.Copy(io.Discard, p.Stdout) })
-	a.wg.Go(func() { io.Copy(io.Discard, p.Stderr) })
-	io.WriteString(p.Stdin, user+"\n")
-	p.Stdin.Close()
-	select {
-	case <-p.Done():
-	case <-a.ctx.Done():
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,13 +39,16 @@ func OneSocket() Streams {
 // Program is a local program whose streams are the call's.
 type Program struct {
 	Streams
-	cmd     *exec.Cmd
-	in, out *os.File
+	cmd  *exec.Cmd
+	io   *proc.Stdio
+	usr1 chan os.Signal
+	done chan struct{}
 }
 
 // Start runs argv with its standard input and output on sockets. Its environment names the
 // streams it would have had: SAVED_FD_0 and SAVED_FD_1, with PASS_LOCAL_STDERR also
-// SAVED_FD_2 (spec qrexec.md §13).
+// SAVED_FD_2 (spec qrexec.md §13). By SIGUSR1 to us, QREXEC_AGENT_PID, it asks to write to
+// its input's socket.
 func Start(argv []string) (*Program, error) {
 	fail := func(err error) (*Program, error) { return nil, fmt.Errorf("starting %q: %w", argv[0], err) }
 	in, inChild, err := proc.SocketPair()
@@ -61,25 +65,35 @@ func Start(argv []string) (*Program, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = inChild, outChild, os.Stderr
 	cmd.ExtraFiles = []*os.File{os.Stdin, os.Stdout}
-	cmd.Env = append(os.Environ(), "SAVED_FD_0=3", "SAVED_FD_1=4")
+	cmd.Env = append(os.Environ(), "SAVED_FD_0=3", "SAVED_FD_1=4", fmt.Sprintf("QREXEC_AGENT_PID=%d", os.Getpid()))
 	if os.Getenv("PASS_LOCAL_STDERR") != "" {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stderr)
 		cmd.Env = append(cmd.Env, "SAVED_FD_2=5")
 	}
+	p := &Program{cmd: cmd, io: proc.NewStdio(in, out), usr1: make(chan os.Signal, 1), done: make(chan struct{})}
+	signal.Notify(p.usr1, syscall.SIGUSR1)
 	if err := cmd.Start(); err != nil {
-		in.Close()
-		out.Close()
+		signal.Stop(p.usr1)
+		p.io.Close()
 		return fail(err)
 	}
-	p := &Program{cmd: cmd, in: in, out: out}
-	p.Streams = Streams{Stdin: out, Stdout: in, CloseStdout: func() { in.Close() }}
+	go func() {
+		defer close(p.done)
+		if _, ok := <-p.usr1; ok {
+			p.io.Both()
+		}
+	}()
+	end := p.io.Input()
+	p.Streams = Streams{Stdin: p.io, Stdout: end, CloseStdout: func() { end.Close() }}
 	return p, nil
 }
 
 // Wait ends the program's streams and returns its exit code.
 func (p *Program) Wait() int {
-	p.in.Close()
-	p.out.Close()
+	signal.Stop(p.usr1)
+	close(p.usr1)
+	<-p.done
+	p.io.Close()
 	err := p.cmd.Wait()
 	if st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() {
 		return 128 + int(st.Signal())
@@ -91,13 +105,16 @@ func (p *Program) Wait() int {
 }
 
 // ExitCode is the status that a call's outcome gives: the service's code, 255 when the peer
-// vanished, 1 when it broke the protocol, 125 otherwise.
+// vanished, 1 when it broke the protocol, 127 when there is no such service here, 125
+// otherwise.
 func ExitCode(code int, err error) int {
 	switch {
 	case err == nil:
 		return code & 0xff
 	case errors.Is(err, data.ErrLost):
 		return wire.ExitLost
+	case errors.Is(err, proc.ErrNotFound):
+		return wire.ExitNotFound
 	case errors.Is(err, ErrHello):
 		return wire.ExitProblem
 	case errors.Is(err, wire.ErrFatal):

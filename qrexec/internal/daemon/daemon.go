@@ -17,6 +17,7 @@ import (
 
 	"qubist/core/qube"
 	"qubist/core/vchan"
+	"qubist/qrexec/internal/local"
 	"qubist/qrexec/internal/proc"
 	"qubist/qrexec/wire"
 )
@@ -60,6 +61,8 @@ type Daemon struct {
 	wg  sync.WaitGroup
 	ctx context.Context // of Run; calls to dom0 live as long, whatever becomes of a session
 
+	local local.Runner
+
 	mu    sync.Mutex
 	ports portTable
 	epoch int
@@ -69,7 +72,8 @@ type Daemon struct {
 
 // New checks nothing and starts nothing.
 func New(cfg Config) *Daemon {
-	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts)}
+	d := &Daemon{cfg: cfg, slots: make(chan struct{}, wire.NumPorts),
+		local: local.Runner{Dirs: cfg.Services, Log: cfg.Log}}
 	d.ports.own = uint32(cfg.DomID)
 	return d
 }

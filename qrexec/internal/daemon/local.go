@@ -34,7 +34,7 @@ func (d *Daemon) listen() (*localSocket, error) {
 	}
 	l.SetUnlinkOnClose(false)
 	ls.l = l
-	err = os.Chmod(ls.paths[0], 0o777)
+	err = os.Chmod(ls.paths[0], 0o660) // who may connect may run anything in the VM
 	for _, link := range ls.paths[1:] {
 		err = errors.Join(err, os.Symlink(base, link))
 	}
@@ -171,7 +171,8 @@ func (s *session) clientConnect(c net.Conn, body []byte) error {
 	if err := s.answerPort(c, wire.ServiceConnect, &e); err != nil {
 		return err
 	}
-	return s.serviceConnect(id, e)
+	wire.PutPort(body, e.Port)
+	return s.sendConnect(id, wire.Append(nil, wire.ServiceConnect, body))
 }
 
 // answerPort allocates a port where none was asked for and tells the client.

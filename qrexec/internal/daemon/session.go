@@ -55,7 +55,7 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	d.mu.Lock()
 	d.epoch++
 	d.mu.Unlock()
-	local, err := d.listen()
+	sock, err := d.listen()
 	if err != nil {
 		conn.Close()
 		return err
@@ -67,9 +67,9 @@ func (d *Daemon) session(ctx context.Context, conn vchan.Conn, version uint32, f
 	var wg sync.WaitGroup
 	wg.Go(func() { s.cancel(s.read()) })
 	wg.Go(func() { s.cancel(s.write()) })
-	wg.Go(func() { s.serveLocal(local.l) })
+	wg.Go(func() { s.serveLocal(sock.l) })
 	<-s.ctx.Done()
-	local.remove()
+	sock.remove()
 	d.mu.Lock()
 	d.ports.orphan()
 	d.mu.Unlock()
@@ -194,10 +194,15 @@ func (s *session) refuse(id wire.Ident) {
 
 // serviceConnect tells the agent where a request's service is.
 func (s *session) serviceConnect(id wire.Ident, e wire.Exec) error {
+	return s.sendConnect(id, wire.AppendConnect(nil, e, id))
+}
+
+// sendConnect sends a finished SERVICE_CONNECT message if the request still waits.
+func (s *session) sendConnect(id wire.Ident, m []byte) error {
 	if !s.take(id) {
 		return fmt.Errorf("no pending request %q", id.String())
 	}
-	return s.send(wire.AppendConnect(nil, e, id))
+	return s.send(m)
 }
 
 // alloc takes a port for a peer; over is called when the agent reports the end.

@@ -9,8 +9,8 @@ import (
 	"qubist/qrexec/wire"
 )
 
-// Service are the local ends of a service. Close of an end is called exactly once and makes
-// a Read or Write of it return.
+// Service are the local ends of a service. Close of an end makes a Read or Write of it
+// return; that of Stdout may come while Stdin is still in use.
 type Service struct {
 	Stdin  io.WriteCloser // Close passes on the end of input only, if Stdout is the same socket
 	Stdout io.ReadCloser
@@ -20,6 +20,10 @@ type Service struct {
 	// that it ends when both directions have, with code 0.
 	Done <-chan struct{}
 	Code func() int
+
+	// Deaf, if not nil, is called once Stdout has ended. It waits until the service takes no
+	// more input, or returns false when Stdout is closed.
+	Deaf func() bool
 
 	ExitOnClientEOF  bool // end when the caller's input ends
 	ExitOnServiceEOF bool // end when Stdout does
@@ -49,15 +53,28 @@ func (l *Link) Serve(ctx context.Context, s Service) error {
 	}
 	wg.Go(func() { out.Wait(); close(outEnd) })
 
-	code, err := s.wait(ctx, stdin, inEnd, stdoutEnd, outEnd, gone)
+	deaf := make(chan struct{})
+	if s.Deaf != nil {
+		wg.Go(func() {
+			<-stdoutEnd
+			if s.Deaf() {
+				close(deaf)
+			}
+		})
+	}
+	code, err := s.wait(ctx, stdin, inEnd, stdoutEnd, outEnd, deaf, gone)
 	if err == nil {
+		s.Stdout.Close() // where the service was cut short, its output ends now
+		out.Wait()
 		l.wmu.Lock()
 		_, err = l.conn.Write(wire.AppendExitCode(nil, code))
 		l.wmu.Unlock()
 	}
 	l.Close()
 	stdin.Close()
-	s.Stdout.Close()
+	if err != nil {
+		s.Stdout.Close()
+	}
 	if s.Stderr != nil {
 		s.Stderr.Close()
 	}
@@ -67,7 +84,7 @@ func (l *Link) Serve(ctx context.Context, s Service) error {
 }
 
 // wait blocks until the call is over. A nil error means that code is to be sent.
-func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, outEnd <-chan struct{}, gone <-chan error) (int, error) {
+func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, outEnd, deaf <-chan struct{}, gone <-chan error) (int, error) {
 	done := s.Done
 	for {
 		select {
@@ -88,6 +105,8 @@ func (s *Service) wait(ctx context.Context, stdin io.Closer, inEnd, stdoutEnd, o
 			if s.ExitOnClientEOF || s.Code == nil && outEnd == nil {
 				return s.exit(), nil
 			}
+		case <-deaf:
+			return s.exit(), nil
 		case <-stdoutEnd:
 			stdoutEnd = nil
 			if s.ExitOnServiceEOF {

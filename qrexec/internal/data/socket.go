@@ -3,6 +3,9 @@ package data
 import (
 	"fmt"
 	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"qubist/qrexec/rpcname"
 )
@@ -11,6 +14,22 @@ import (
 type SocketConn interface {
 	net.Conn
 	CloseWrite() error
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// awaitHangup waits until c's peer, which has ended its output, takes no input either; false
+// if c was closed before.
+func awaitHangup(c SocketConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	// The poller wakes us at each change of the socket's state.
+	return raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(p, 0)
+		return err == nil && n == 1 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+	}) == nil
 }
 
 // FromSocket makes a service of a connection: it writes the descriptor (the call's text and
@@ -23,7 +42,7 @@ func FromSocket(c SocketConn, conf rpcname.Config, text string) (Service, error)
 		}
 	}
 	return Service{
-		Stdin: writeHalf{c}, Stdout: c,
+		Stdin: writeHalf{c}, Stdout: c, Deaf: func() bool { return awaitHangup(c) },
 		ExitOnClientEOF: conf.ExitOnClientEOF, ExitOnServiceEOF: conf.ExitOnServiceEOF,
 	}, nil
 }

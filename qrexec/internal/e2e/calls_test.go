@@ -368,3 +368,60 @@ func (w *world) serveQubesd(boot func()) (log func() []string) {
 	}()
 	return func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), lines...) }
 }
+
+func TestStdioSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vm(41, "work")
+	// A service that asks for it writes to its input's socket; one beside it is not harmed.
+	const script = `kill -USR1 $QREXEC_AGENT_PID; echo hello >&0; read x; echo "got $x" >&0`
+	w.service(41, "test.Both", script)
+	w.service(41, "test.Cat", "exec cat")
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var beside bytes.Buffer
+	done := make(chan error, 1)
+	go func() {
+		o := w.options("work", "DEFAULT:QUBESRPC test.Cat dom0")
+		o.Stdin, o.Stdout = pr, &beside
+		_, err := client.Run(t.Context(), o)
+		done <- err
+	}()
+	if out, code := w.client("in\n", "work", "DEFAULT:QUBESRPC test.Both dom0"); code != 0 || out != "hello\ngot in\n" {
+		t.Errorf("service: %q, %d", out, code)
+	}
+	fmt.Fprint(pw, "still here")
+	pw.Close()
+	if err := <-done; err != nil || beside.String() != "still here" {
+		t.Errorf("the service beside: %q, %v", beside.String(), err)
+	}
+}
+
+func TestWaitForSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vm(41, "work")
+	w.service(41, "qubes.WaitForSession", `read user; echo "$user" >> `+w.dir+`/waited; until [ -e `+w.dir+`/session ]; do sleep 0.02; done`)
+	w.service(41, "test.Gui", "echo shown")
+	mkdir(t, w.dir, "conf")
+	write(t, w.dir+"/conf/test.Gui", "wait-for-session=1\n", 0o644)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if out, code := w.client("", "work", "DEFAULT:QUBESRPC test.Gui dom0"); code != 0 || out != "shown\n" {
+				t.Errorf("%q, %d", out, code)
+			}
+		})
+	}
+	if out, code := w.client("", "work", "DEFAULT:nogui:QUBESRPC test.Gui dom0"); code != 0 || out != "shown\n" {
+		t.Errorf("with nogui: %q, %d", out, code)
+	}
+	eventually(t, "the wait", func() bool { _, err := os.Stat(w.dir + "/waited"); return err == nil })
+	write(t, w.dir+"/session", "", 0o644)
+	wg.Wait()
+	if b, _ := os.ReadFile(w.dir + "/waited"); !strings.HasPrefix(string(b), w.user+"\n") {
+		t.Errorf("the wait was for %q", b)
+	}
+}

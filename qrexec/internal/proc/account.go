@@ -44,6 +44,13 @@ func (a Accounts) Switch(name string) (*Account, error) {
 	return nil, nil
 }
 
+// Self is the name of the user we run as.
+func (a Accounts) Self() (string, error) {
+	n := strconv.Itoa(os.Geteuid())
+	acc, err := a.find(func(f []string) bool { return f[2] == n }, n)
+	return acc.Name, err
+}
+
 func (a Accounts) find(match func([]string) bool, what string) (Account, error) {
 	var acc Account
 	found := false

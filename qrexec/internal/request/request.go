@@ -69,6 +69,23 @@ func Exec(ctx context.Context, c net.Conn, t wire.Type, caller uint32, command s
 	return e, nil
 }
 
+// Connect answers a VM's pending request id through its daemon: the service is at e. With a
+// zero port the daemon chooses one, which is returned.
+func Connect(ctx context.Context, c net.Conn, e wire.Exec, id wire.Ident) (wire.Exec, error) {
+	defer msg.Bound(ctx, c)()
+	_, err := c.Write(wire.AppendConnect(nil, e, id))
+	if err == nil && e.Port == 0 {
+		e, err = answer(c, wire.ServiceConnect)
+	}
+	if ctx.Err() != nil && err != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return e, fmt.Errorf("answering request %q: %w", id.String(), err)
+	}
+	return e, nil
+}
+
 func exec(c net.Conn, t wire.Type, caller uint32, command string) (wire.Exec, error) {
 	b := wire.AppendExec(nil, t, wire.Exec{Domain: caller, Command: command})
 	if len(b)-wire.HeaderLen > wire.MaxCommand {
@@ -77,6 +94,11 @@ func exec(c net.Conn, t wire.Type, caller uint32, command string) (wire.Exec, er
 	if _, err := c.Write(b); err != nil {
 		return wire.Exec{}, err
 	}
+	return answer(c, t)
+}
+
+// answer reads the port that the daemon chose.
+func answer(c net.Conn, t wire.Type) (wire.Exec, error) {
 	h, err := msg.ReadHeader(c)
 	if err != nil {
 		return wire.Exec{}, err
@@ -84,13 +106,9 @@ func exec(c net.Conn, t wire.Type, caller uint32, command string) (wire.Exec, er
 	if h.Type != t || h.Len != 8 {
 		return wire.Exec{}, fmt.Errorf("%w: answer %v of %d bytes", wire.ErrFatal, h.Type, h.Len)
 	}
-	b, err = msg.ReadBody(c, h.Len)
+	b, err := msg.ReadBody(c, h.Len)
 	if err != nil {
 		return wire.Exec{}, err
 	}
-	e, err := wire.ParsePair(b)
-	if err == nil {
-		err = wire.CheckPort(e.Port, false)
-	}
-	return e, err
+	return wire.ParsePair(b)
 }

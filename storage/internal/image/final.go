@@ -16,7 +16,13 @@ import (
 )
 
 // Programs are the guest programs that a build expects in its Bin directory.
-var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent"}
+var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qfile-agent", "qfile-unpacker"}
+
+// commands are the names under which users find the programs in /usr/bin.
+var commands = map[string][]string{
+	"qrexec-client-vm": {"qrexec-client-vm"},
+	"qfile-agent":      {"qvm-copy", "qvm-copy-to-vm", "qvm-move", "qvm-move-to-vm"},
+}
 
 // setFiles are the files of a finished set.
 var setFiles = []string{"root.img", "vmlinuz", "initramfs", "manifest.json"}
@@ -86,11 +92,11 @@ func (b *Builder) contents() ([]node, []byte, error) {
 			return nil, nil, fmt.Errorf("guest program: %w", err)
 		}
 		nodes = append(nodes, node{path: "/usr/lib/qubes/" + p, mode: 0o755, body: body})
-		switch p {
-		case "qubes-init":
+		if p == "qubes-init" {
 			init = body
-		case "qrexec-client-vm":
-			nodes = append(nodes, node{path: "/usr/bin/" + p, link: "../lib/qubes/" + p})
+		}
+		for _, name := range commands[p] {
+			nodes = append(nodes, node{path: "/usr/bin/" + name, link: "../lib/qubes/" + p})
 		}
 	}
 	return nodes, init, nil

@@ -102,6 +102,7 @@ func (d *Display) key(buf []display.Event, code uint32, e xproto.KeyPressEvent) 
 	if w == nil {
 		return buf
 	}
+	d.hear(e.Time)
 	ev := w.event(display.Key)
 	ev.Code, ev.State, ev.Detail = code, uint32(e.State), uint32(e.Detail)
 	ev.Pos = d.inContent(w, e.Event, e.EventX, e.EventY)
@@ -113,6 +114,7 @@ func (d *Display) button(buf []display.Event, code uint32, e xproto.ButtonPressE
 	if w == nil {
 		return buf
 	}
+	d.hear(e.Time)
 	if code == wire.ButtonPress && w.frame != 0 && d.wm.window == 0 {
 		d.raise(w)
 		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.frame, e.Time)
@@ -175,7 +177,9 @@ func (d *Display) crossing(buf []display.Event, code uint32, e xproto.EnterNotif
 	ev.Code, ev.State, ev.Mode, ev.Detail = code, uint32(e.State), uint32(e.Mode), uint32(e.Detail)
 	ev.Focus = e.SameScreenFocus&1 != 0
 	ev.Pos = image.Pt(int(e.EventX), int(e.EventY))
-	if code == wire.EnterNotify {
+	// A qube makes the pointer enter its windows as often as it likes: without the keyboard
+	// it must not learn which keys are down.
+	if code == wire.EnterNotify && ev.Focus {
 		ev.Keys = d.keys()
 	}
 	return append(buf, ev)
@@ -199,7 +203,7 @@ func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent)
 	}
 	ev := w.event(display.Focus)
 	ev.Code, ev.Mode, ev.Detail = code, uint32(e.Mode), uint32(e.Detail)
-	if code == wire.FocusIn && !grab {
+	if code == wire.FocusIn && e.Mode == xproto.NotifyModeNormal { // else the keys are the grabbing program's
 		ev.Keys = d.keys()
 	}
 	return append(buf, ev)
@@ -259,6 +263,8 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 		return buf
 	}
 	switch e.Atom {
+	case d.atoms[focusMark]:
+		d.hear(e.Time)
 	case d.atoms["_NET_FRAME_EXTENTS"]:
 		d.frameExtents(w)
 	case d.atoms["_NET_WM_STATE"]:

@@ -92,16 +92,52 @@ func (d *Display) raise(w *win) {
 	xproto.ConfigureWindow(d.c.X, w.top(), mask, values)
 }
 
+// The values of the input focus that are no windows.
+const (
+	focusNone        = 0
+	focusPointerRoot = 1
+)
+
 // focusIfFree gives a new window the keyboard if no window has it, or another one of the
-// same qube: a qube must not be able to catch what the user types elsewhere.
+// same qube: a qube must not be able to catch what the user types elsewhere. Where the
+// keyboard follows the pointer, the window under it has it.
 func (d *Display) focusIfFree(w *win) {
+	// Nobody else can take it between the look and the request.
+	xproto.GrabServer(d.c.X)
+	defer xproto.UngrabServer(d.c.X)
 	r, err := xproto.GetInputFocus(d.c.X).Reply()
-	if err != nil {
+	switch {
+	case err != nil:
+		return
+	case d.wins[r.Focus] != nil && d.heard != 0:
+		d.giveFocus(w)
+		return
+	case r.Focus == focusPointerRoot || r.Focus == d.root:
+		p, err := xproto.QueryPointer(d.c.X, d.root).Reply()
+		if err != nil || p.Child != 0 && d.wins[p.Child] == nil {
+			return
+		}
+	case r.Focus != focusNone && d.wins[r.Focus] == nil:
 		return
 	}
-	const none, pointerRoot = 0, 1
-	if r.Focus == none || r.Focus == pointerRoot || r.Focus == d.root || d.wins[r.Focus] != nil {
-		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.top(), xproto.TimeCurrentTime)
+	xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.top(), xproto.TimeCurrentTime)
+	d.set32(w.top(), d.atoms[focusMark], xproto.AtomCardinal, 1) // its event says when
+}
+
+// focusMark is the property that is set when a window was given the keyboard.
+const focusMark = "_QUBIST_FOCUS"
+
+// giveFocus moves the keyboard within the qube, as of the last time when the user is known
+// to have used it. A click elsewhere, even one that is still on its way, is later and wins:
+// the qube chooses the moment of this request.
+func (d *Display) giveFocus(w *win) {
+	xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.top(), d.heard)
+}
+
+// hear notes the time of an event that proves that the user was using this qube.
+func (d *Display) hear(t xproto.Timestamp) {
+	if d.heard == 0 || int32(t-d.heard) > 0 { // the server's clock starts anew every 49 days
+		d.heard = t
 	}
 }
 
@@ -124,7 +160,11 @@ func (d *Display) passFocus(gone *win) {
 			next = w
 		}
 	}
-	if next != nil {
-		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, next.top(), xproto.TimeCurrentTime)
+	switch {
+	case next == nil:
+	case d.heard != 0:
+		d.giveFocus(next)
+	default:
+		d.focusIfFree(next)
 	}
 }

@@ -55,7 +55,8 @@ type Display struct {
 	screen display.Screen
 	wm     manager
 	drag   drag
-	turn   uint64 // counts changes of the focus
+	turn   uint64           // counts changes of the focus
+	heard  xproto.Timestamp // when the user last used the qube; 0: not yet
 	raw    []xconn.Event
 	rects  []xproto.Rectangle
 }
@@ -134,6 +135,10 @@ func Open(c *xconn.Conn, opt Options) (*Display, error) {
 	}
 	xproto.ChangeWindowAttributes(c.X, d.root, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange | xproto.EventMaskStructureNotify})
 	d.screen = display.Screen{Width: c.Screen.WidthInPixels, Height: c.Screen.HeightInPixels, Depth: c.Screen.RootDepth}
+	if opt.Own {
+		f := &d.screen.Frame
+		f.Left, f.Right, f.Top, f.Bottom = d.frame.Extents()
+	}
 	d.findManager()
 	d.readWorkArea()
 	return d, c.Sync()

@@ -1,4 +1,4 @@
-package agent
+package proc
 
 import (
 	"io"
@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"qubist/qrexec/internal/proc"
 )
 
-// stdio is a service's output: its stdout socket and, once a service has asked for it by
-// SIGUSR1, what is written to the input's socket as well. Only one goroutine reads.
-type stdio struct {
+// Stdio is a program's output: its stdout socket and, once it has asked for that by SIGUSR1
+// to the process named in QREXEC_AGENT_PID, what it writes to its input's socket as well
+// (spec qrexec.md §7). Only one goroutine may read.
+type Stdio struct {
 	in, out *os.File
 
 	once   sync.Once
@@ -25,19 +24,21 @@ type stdio struct {
 	wg     sync.WaitGroup
 }
 
-func newStdio(p *proc.Process) *stdio {
-	return &stdio{in: p.Stdin, out: p.Stdout, merge: make(chan struct{}), stop: make(chan struct{})}
+// NewStdio takes our ends of a program's input and output sockets.
+func NewStdio(in, out *os.File) *Stdio {
+	return &Stdio{in: in, out: out, merge: make(chan struct{}), stop: make(chan struct{})}
 }
 
-// both makes output of the input's socket count from now on.
-func (s *stdio) both() {
+// Both makes output of the input's socket count from now on.
+func (s *Stdio) Both() {
 	s.once.Do(func() {
 		close(s.merge)
 		s.out.SetReadDeadline(time.Unix(1, 0)) // wake Read
 	})
 }
 
-func (s *stdio) Read(p []byte) (int, error) {
+// Read gives what the program writes.
+func (s *Stdio) Read(p []byte) (int, error) {
 	if s.pieces == nil {
 		n, err := s.out.Read(p)
 		select {
@@ -63,7 +64,7 @@ func (s *stdio) Read(p []byte) (int, error) {
 }
 
 // startMerge reads both sockets until both have ended.
-func (s *stdio) startMerge() {
+func (s *Stdio) startMerge() {
 	s.out.SetReadDeadline(time.Time{})
 	s.pieces = make(chan []byte)
 	var wg sync.WaitGroup
@@ -89,16 +90,16 @@ func (s *stdio) startMerge() {
 }
 
 // Close closes both sockets.
-func (s *stdio) Close() error {
+func (s *Stdio) Close() error {
 	s.shut.Do(func() { close(s.stop) })
 	s.in.Close()
 	err := s.out.Close()
 	return err
 }
 
-// input is the service's input as an end whose Close tells the service of it but leaves the
+// Input is the program's input as an end whose Close tells the program of it but leaves the
 // socket open, because it may serve for output.
-func (s *stdio) input() io.WriteCloser { return inputEnd{s.in} }
+func (s *Stdio) Input() io.WriteCloser { return inputEnd{s.in} }
 
 type inputEnd struct{ *os.File }
 
