@@ -259,3 +259,42 @@ func TestDemo(t *testing.T) {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }
+
+// A change is undone and redone by keys, also by the next console.
+func TestUndoSurvivesTheConsole(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	root := filepath.Join(t.TempDir(), "robot")
+	again := func() *uitest.Robot {
+		c := exec.Command(binary, "--root", root, "--socket", s.Socket)
+		c.Env = append(os.Environ(), "TERM=xterm-256color")
+		return uitest.Run(t, 120, 40, c)
+	}
+	r := again()
+	r.See("● live", "work")
+	r.Press(":", "open work", "enter")
+	r.See("qrexec_timeout")
+	r.Press(":", "set vcpus 4", "enter")
+	r.See("set vcpus of work to 4", "qvm-prefs work vcpus 4", "u undo")
+	r.Press("u")
+	r.See("undid: vcpus of work is its default again", "qvm-prefs --default work vcpus", "ctrl+r redo")
+	r.Press("\x12")
+	r.See("redid: vcpus of work is 4 again")
+	r.Press(":", "set memory 900", "enter")
+	r.See("set memory of work to 900")
+	leave(t, r, "ctrl+c")
+	r = again()
+	r.See("● live", "work")
+	r.Press("u")
+	r.See("undid: memory of work is its default again")
+	r.Press("u")
+	r.See("undid: vcpus of work is its default again")
+	r.Press("u")
+	r.See("No change has been made that could be undone.")
+	leave(t, r, "ctrl+c")
+	want := []string{"Set+vcpus", "Reset+vcpus", "Set+vcpus", "Set+memory", "Reset+memory", "Reset+vcpus"}
+	for i, c := range s.Calls() {
+		if i >= len(want) || c != "admin.vm.property."+want[i]+" work" {
+			t.Fatalf("the server was asked for %q", s.Calls())
+		}
+	}
+}

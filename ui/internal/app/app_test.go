@@ -38,6 +38,9 @@ func (q quiet) Remove(context.Context, string) error               { return q.er
 func (q quiet) Create(context.Context, qube.Class, qube.Name, string, string) error {
 	return q.err
 }
+func (q quiet) Property(context.Context, string, string) (adminapi.Property, error) {
+	return adminapi.Property{}, q.err
+}
 func (q quiet) SetProperty(context.Context, string, string, string) error { return q.err }
 func (q quiet) ResetProperty(context.Context, string, string) error       { return q.err }
 func (q quiet) Run(context.Context, string, string) error                 { return q.err }
@@ -103,6 +106,10 @@ func send(m *Model, msgs ...tea.Msg) {
 func press(m *Model, keys ...string) {
 	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "space": ' ', "down": tea.KeyDown, "up": tea.KeyUp, "left": tea.KeyLeft, "right": tea.KeyRight}
 	for _, k := range keys {
+		if c, ctrl := strings.CutPrefix(k, "ctrl+"); ctrl {
+			send(m, tea.KeyPressMsg{Code: rune(c[0]), Mod: tea.ModCtrl})
+			continue
+		}
 		if code, ok := special[k]; ok {
 			key := tea.KeyPressMsg{Code: code}
 			if k == "space" {

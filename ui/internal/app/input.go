@@ -170,7 +170,7 @@ func (m *Model) openProperty(q state.Qube, it view.Item) tea.Cmd {
 		if text == it.Value {
 			return nil
 		}
-		return m.start(action.SetJob(m.env(), q, it.Name, text))
+		return m.start(action.SetJob(m.env(), q.Name, it.Name, text))
 	}
 	m.input = in
 	return nil

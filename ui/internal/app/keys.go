@@ -250,6 +250,9 @@ func (m *Model) commonKeys() []binding {
 		}
 		out = append(out, binding{keys: []string{"a"}, help: "answer the waiting question, in its own program", topic: topicOther, why: why, do: m.lend})
 	}
+	if m.screen != journal {
+		out = append(out, m.takeBackKeys()...)
+	}
 	return append(out, binding{keys: []string{"?", "f1"}, shown: "?", word: "keys", help: "the keys that work now", topic: topicAll, do: func() tea.Cmd { m.help = &listState{}; return nil }},
 		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { m.forget(); return nil }})
 }

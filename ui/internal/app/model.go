@@ -47,6 +47,10 @@ type Options struct {
 	ReadOnly  bool
 	Clock     func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: nothing is logged
+
+	Ledger state.Ledger                                   // what can be undone from earlier runs
+	Keep   func(serial uint64, ledger state.Ledger) error // keeps it; nil: it ends with the console
+	Notice string                                         // something to be told at the start, in a sentence
 }
 
 // place is what fills the body.
@@ -72,6 +76,9 @@ type Model struct {
 	sys      state.System
 	table    state.Table
 	log      state.Journal
+	ledger   state.Ledger
+	kept     uint64 // the ledger's serial number
+	taking   int    // undo and redo jobs on their way
 	trend    state.Trend
 	observed time.Time // of the newest sample in trend
 	faults   map[string]string
@@ -121,7 +128,10 @@ func New(ctx context.Context, o Options) *Model {
 	}
 	m := &Model{opts: o, ctx: ctx, profile: colorprofile.TrueColor, dark: true, now: o.Clock(), table: state.NewTable(), trend: state.NewTrend(), faults: map[string]string{}}
 	m.theme = theme.New(m.profile, m.dark)
-	m.linkSince = m.now
+	m.linkSince, m.ledger = m.now, o.Ledger
+	if o.Notice != "" {
+		m.tell(state.Note{Grade: state.Warn, What: o.Notice})
+	}
 	return m
 }
 

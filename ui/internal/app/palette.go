@@ -43,6 +43,8 @@ func (m *Model) commands() []command {
 		command{name: "open", arg: "qube", key: "enter", help: "show a qube's details", needsArg: true, complete: m.qubeNames, run: m.openNamed},
 		command{name: "set", arg: "property value", help: "set a property of the qube", needsArg: true, why: changes, complete: m.propertyNames, run: m.setNamed},
 		command{name: "reset", arg: "property", help: "set a property of the qube to its default", needsArg: true, why: changes, complete: m.propertyNames, run: m.resetNamed},
+		command{name: "undo", key: "u", help: "take the last change back", why: m.undoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Undo) }},
+		command{name: "redo", key: "ctrl+r", help: "make the change again that was undone last", why: m.redoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Redo) }},
 		command{name: "filter", arg: "[terms]", key: "/", help: "show only what matches", complete: filterWords, run: m.filterBy},
 		command{name: "sort", arg: "column", key: "o", help: "sort by a column", needsArg: true, complete: columnNames, run: m.sortBy},
 		command{name: "messages", key: "m", help: "running tasks and what was told", run: func(string) tea.Cmd { return m.openJournal() }},
@@ -265,7 +267,7 @@ func (m *Model) setNamed(args string) tea.Cmd {
 	if why := action.EditWhy(m.env(), q, name); why != "" {
 		return m.warn(why)
 	}
-	return m.start(action.SetJob(m.env(), q, name, strings.TrimSpace(value)))
+	return m.start(action.SetJob(m.env(), q.Name, name, strings.TrimSpace(value)))
 }
 
 func (m *Model) resetNamed(args string) tea.Cmd {
@@ -276,7 +278,7 @@ func (m *Model) resetNamed(args string) tea.Cmd {
 	if why := action.EditWhy(m.env(), q, args); why != "" {
 		return m.warn(why)
 	}
-	return m.start(action.ResetJob(m.env(), q, args))
+	return m.start(action.ResetJob(m.env(), q.Name, args))
 }
 
 func (m *Model) filterBy(args string) tea.Cmd {

@@ -72,6 +72,8 @@ func (m *Model) handle(msg tea.Msg) tea.Cmd {
 		}
 	case jobMsg:
 		return m.finished(msg)
+	case keptMsg:
+		m.keptAs(msg.err)
 	case lentMsg:
 		return m.returned(msg.err)
 	}

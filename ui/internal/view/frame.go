@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"qubist/ui/internal/state"
@@ -170,6 +171,12 @@ func (p Paint) foot(f Foot, y, w int) Spot {
 	case len(f.Tasks) > 0:
 		p.tasks(f.Tasks, y, w)
 	case f.Note != nil:
+		if f.Note.Offer != "" {
+			key, word, _ := strings.Cut(f.Note.Offer, " ")
+			w -= widget.Cells(f.Note.Offer) + 1
+			p.key(Key{Key: key, Word: word}, w, y)
+			w--
+		}
 		x := p.C.Put(1, y, w-2, f.Note.What, p.noteStyle(f.Note.Grade))
 		if room := w - 2 - (x + 3); room > 12 && f.Note.Command != "" {
 			p.C.Put(x+3, y, room, f.Note.Command, p.T.Dim)
