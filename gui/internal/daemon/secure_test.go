@@ -29,17 +29,44 @@ func TestKeysForOthersStayUnseen(t *testing.T) {
 	d.fake(2, 38, 0, 0) // held down in a
 	defer d.fake(3, 38, 0, 0)
 	a.Await(wire.TypeKeypress, 7)
-	for id := uint32(20); id < 25; id++ {
-		b.Menu(id, image.Pt(890, 490), picture(40, 40, 2))
-		for entered := false; !entered; {
-			m := b.AwaitThat(0, 0, func(m agenttest.Message) bool {
-				return m.Type == wire.TypeKeymapNotify || m.Type == wire.TypeCrossing && m.Window == id
+	spy := func(who *agenttest.Agent) {
+		t.Helper()
+		for id := uint32(20); id < 25; id++ {
+			who.Menu(id, image.Pt(890, 490), picture(40, 40, 2))
+			for entered := false; !entered; {
+				m := who.AwaitThat(0, 0, func(m agenttest.Message) bool {
+					return m.Type == wire.TypeKeymapNotify || m.Type == wire.TypeCrossing && m.Window == id
+				})
+				if entered = m.Type == wire.TypeCrossing; !entered && strings.Trim(string(m.Body), "\x00") != "" {
+					t.Fatalf("a qube without the keyboard was sent keys that are down: %x", m.Body)
+				}
+			}
+			who.Send(id, wire.Destroy{})
+		}
+	}
+	spy(b)
+	// The same holds for the qube whose window has the focus while a screen locker has the
+	// keyboard.
+	d.fake(3, 38, 0, 0)
+	a.AwaitThat(wire.TypeKeypress, 7, func(m agenttest.Message) bool { return m.Body[0] == wire.KeyRelease })
+	if r, err := xproto.GrabKeyboard(d.c.X, false, d.c.Screen.Root, 0, xproto.GrabModeAsync, xproto.GrabModeAsync).Reply(); err != nil || r.Status != 0 {
+		t.Fatalf("grabbing: %v, %v", r, err)
+	}
+	d.fake(2, 38, 0, 0)
+	at := d.window("work:7").rect.Min.Add(image.Pt(60, 60))
+	d.move(at)
+	for id := uint32(30); id < 35; id++ { // each time one goes the pointer is in the window again
+		a.Menu(id, at.Sub(image.Pt(10, 10)), picture(40, 40, 2))
+		a.Await(wire.TypeCrossing, id)
+		a.Send(id, wire.Destroy{})
+		for back := false; !back; {
+			m := a.AwaitThat(0, 0, func(m agenttest.Message) bool {
+				return m.Type == wire.TypeKeymapNotify || m.Type == wire.TypeCrossing && m.Window == 7 && m.Body[0] == wire.EnterNotify
 			})
-			if entered = m.Type == wire.TypeCrossing; !entered && strings.Trim(string(m.Body), "\x00") != "" {
-				t.Fatalf("a qube without the keyboard was sent keys that are down: %x", m.Body)
+			if back = m.Type == wire.TypeCrossing; !back && strings.Trim(string(m.Body), "\x00") != "" {
+				t.Fatalf("keys of a grabbed keyboard were sent: %x", m.Body)
 			}
 		}
-		b.Send(id, wire.Destroy{})
 	}
 }
 

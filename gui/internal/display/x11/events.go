@@ -219,6 +219,12 @@ func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent)
 	if w == nil || e.Event != w.top() {
 		return buf
 	}
+	switch {
+	case code == wire.FocusOut && e.Mode == xproto.NotifyModeGrab, code == wire.FocusIn && e.Mode == xproto.NotifyModeWhileGrabbed:
+		d.grabbed = true
+	case code == wire.FocusIn:
+		d.grabbed = false
+	}
 	grab := e.Mode == xproto.NotifyModeGrab || e.Mode == xproto.NotifyModeUngrab
 	if active := code == wire.FocusIn; !grab && active != w.active && e.Detail != xproto.NotifyDetailInferior {
 		w.active = active
@@ -232,14 +238,18 @@ func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent)
 	}
 	ev := w.event(display.Focus)
 	ev.Code, ev.Mode, ev.Detail = code, uint32(e.Mode), uint32(e.Detail)
-	if code == wire.FocusIn && e.Mode == xproto.NotifyModeNormal { // else the keys are the grabbing program's
+	if code == wire.FocusIn && !grab {
 		ev.Keys = d.keys()
 	}
 	return append(buf, ev)
 }
 
-// keys asks which keys are down.
+// keys asks which keys are down. While another program has grabbed the keyboard, a screen
+// locker say, they are that program's: all are up then.
 func (d *Display) keys() (keys wire.KeymapNotify) {
+	if d.grabbed {
+		return keys
+	}
 	if r, err := xproto.QueryKeymap(d.c.X).Reply(); err == nil {
 		copy(keys[:], r.Keys)
 	}

@@ -74,17 +74,18 @@ type Display struct {
 	cursors map[uint16]xproto.Cursor
 	font    xproto.Font
 
-	wins   map[xproto.Window]*win // by content and by frame
-	screen display.Screen
-	wm     manager
-	drag   drag
-	tray   xproto.Atom   // the tray's selection
-	clock  xproto.Window // carries the time of the user's last input; 0: each window its own
-	failed bool
-	turn   uint64           // counts changes of the focus
-	heard  xproto.Timestamp // when the user last used the qube; 0: not yet
-	raw    []xconn.Event
-	rects  []xproto.Rectangle
+	wins    map[xproto.Window]*win // by content and by frame
+	screen  display.Screen
+	wm      manager
+	drag    drag
+	tray    xproto.Atom   // the tray's selection
+	clock   xproto.Window // carries the time of the user's last input; 0: each window its own
+	failed  bool
+	grabbed bool             // another program has the keyboard, whatever has the focus
+	turn    uint64           // counts changes of the focus
+	heard   xproto.Timestamp // when the user last used the qube; 0: not yet
+	raw     []xconn.Event
+	rects   []xproto.Rectangle
 }
 
 var _ display.Driver = (*Display)(nil)
