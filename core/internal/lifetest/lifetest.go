@@ -28,6 +28,7 @@ type Options struct {
 	Daemons life.Daemons
 	Fresh   func(*domain.Model)
 	Host    func(*domain.Host) // changes the usual facts
+	Devices map[string]life.DeviceClass
 }
 
 // Kernel is installed in every system.
@@ -78,7 +79,7 @@ func New(t testing.TB, o Options) *System {
 		}
 	}
 	sys, err := life.Open(t.Context(), life.Config{
-		Paths: p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh,
+		Paths: p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh, DeviceClasses: o.Devices,
 		OpenPool: func(c domain.Pool) (volume.Pool, error) { return fake.OpenPool(c.Name, p.Lib+"/pool-"+c.Name), nil },
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Dom0:     func() (uint64, time.Duration) { return 4194304, 5 * time.Second },
