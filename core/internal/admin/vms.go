@@ -34,6 +34,10 @@ func lifeMethods() []Method {
 		act("Remove", "RW", "global", func(ctx context.Context, c *Call) error { return c.api.Sys.Remove(ctx, c.Dest) }),
 		{Name: "admin.Events", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Stream: events},
 		{Name: "admin.vm.Stats", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Stream: stats},
+		{Name: "admin.vm.Console", Dest: anywhere, Arg: no, Payload: no, Scope: "local", Flags: "RW", Do: func(ctx context.Context, c *Call) ([]byte, error) {
+			path, err := c.api.Sys.Console(ctx, c.Dest)
+			return []byte(path), err
+		}},
 		{Name: "admin.vmclass.List", Dest: onDom0, Arg: no, Payload: no, Scope: "global", Flags: "R", Read: func(*domain.Model, *Call) ([]byte, error) {
 			var names []string
 			for c := range classes {

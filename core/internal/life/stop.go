@@ -152,12 +152,14 @@ func (s *System) mayStop(m *domain.Model, vm *domain.VM, force bool) error {
 
 // Pause stops the processors of a running qube.
 func (s *System) Pause(ctx context.Context, n qube.Name) error {
-	return s.toggle(ctx, n, "domain-pre-paused", s.Driver.Pause, qube.Paused, func(vm *domain.VM) error {
-		if vm.Run.State != qube.Running && vm.Run.State != qube.Transient {
-			return domain.NotRunning(vm)
-		}
-		return nil
-	})
+	return s.toggle(ctx, n, "domain-pre-paused", s.Driver.Pause, qube.Paused, mayPause)
+}
+
+func mayPause(vm *domain.VM) error {
+	if vm.Run.State != qube.Running && vm.Run.State != qube.Transient {
+		return domain.NotRunning(vm)
+	}
+	return nil
 }
 
 // Unpause lets a paused qube run on.
@@ -192,7 +194,9 @@ func (s *System) toggle(ctx context.Context, n qube.Name, pre string, act func(c
 			return err
 		}
 		xid = vm.Run.XID
-		m.Fire(vm, pre)
+		if pre != "" {
+			m.Fire(vm, pre)
+		}
 		return nil
 	}); err != nil {
 		return err
