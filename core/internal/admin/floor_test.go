@@ -23,7 +23,6 @@ var deviations = map[string]map[int]string{
 		1112: "the original's library was missing; our notes are kept", 1113: "follows 1112",
 	},
 	"random1": {
-		334: "a paused qube's network is changed later in the original; we have no network to change yet", 418: "follows 334", 743: "like 334",
 		226: "clearing a running qube's volume, see 1005 of full", 593: "see 226",
 		622: "the original forgets that created-by tags are protected when the source is a RemoteVM",
 		634: "follows 622", 681: "follows 622", 721: "follows 622", 773: "follows 622", 780: "follows 622", 787: "follows 622", 796: "follows 622", 807: "follows 622", 871: "follows 622",

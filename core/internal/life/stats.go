@@ -59,7 +59,7 @@ func (s *System) CurrentState(ctx context.Context, n qube.Name) (CurrentState, e
 
 // Stats opens a subscription to vm-stats events of dest (dom0: of all running qubes).
 func (s *System) Stats(dest qube.Name) *Subscription {
-	return s.stats().subscribe(func(e adminapi.Event) bool { return dest == qube.Dom0 || e.Subject == string(dest) })
+	return s.stats().subscribe(func(e adminapi.Event) bool { return dest == qube.Dom0 || e.Subject == string(dest) }, nil)
 }
 
 // stats is the bus of measurements, apart from the one of events.
