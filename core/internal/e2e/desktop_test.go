@@ -235,7 +235,7 @@ func (d *desk) framed(title string, colour uint32, shot string) window {
 
 func framedWindow(d *desk) {
 	began := time.Now()
-	d.do(time.Minute, "qvm-run", "work", "xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 90x24")
+	d.do(time.Minute, "qvm-run", "work", "xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 90x24 >/dev/null 2>&1 & true")
 	d.until(90*time.Second, "the xterm of work", func() error { _, err := d.find(`^\[work\]`); return err })
 	d.figure("xterm in a running qube: command to window", time.Since(began))
 	w := d.framed(`^\[work\]`, blue, "desktop-work")
@@ -418,7 +418,7 @@ func nonEmpty(s string) error {
 // killedDaemons kills each daemon of the instance in turn: the qube runs on, its window
 // comes back, calls work again.
 func killedDaemons(d *desk) {
-	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor -e sleep 3600")
+	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor -e sleep 3600 >/dev/null 2>&1 & true")
 	d.framed(`^\[work\] survivor`, blue, "survivor-before")
 	boot := d.inside("work", "cat /proc/sys/kernel/random/boot_id")
 	for _, program := range []string{"qubes-guid", "qrexec-daemon", "qubes-vchand", "qubesd", "qrexec-policy-daemon"} {
