@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"qubist/core/adminapi"
@@ -73,6 +75,18 @@ func (s Set) Names() []string {
 	for _, m := range s.families {
 		out = append(out, m.Name)
 	}
+	return out
+}
+
+// Services are the names under which the methods can be called, sorted.
+func (s Set) Services() []string {
+	out := slices.Collect(maps.Keys(s.methods))
+	for _, m := range s.families {
+		for c := range classes {
+			out = append(out, m.Name+string(c))
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 

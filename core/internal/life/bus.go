@@ -165,7 +165,7 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 		for len(s.queue) == 0 && len(s.judged) == 0 && s.err == nil {
 			s.cond.Wait()
 		}
-		if len(s.judged) > 0 {
+		if len(s.judged) > 0 && s.err == nil {
 			e := s.judged[0]
 			s.judged = s.judged[1:]
 			s.weight -= weight(e)
