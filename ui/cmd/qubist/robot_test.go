@@ -245,7 +245,7 @@ func TestDemo(t *testing.T) {
 	c := exec.Command(binary, "--demo")
 	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+tmp)
 	r := uitest.Run(t, 120, 40, c)
-	r.See("● live", "5 of 14 running", "TCG")
+	r.See("● live", "5 of 14 running")
 	r.Press("/", "name:vault", "enter", "s")
 	r.See("started vault", "6 of 14 running")
 	r.Press("S")
@@ -297,4 +297,31 @@ func TestUndoSurvivesTheConsole(t *testing.T) {
 			t.Fatalf("the server was asked for %q", s.Calls())
 		}
 	}
+}
+
+// The screens behind the digits, on real data of the demonstration's qubesd.
+func TestScreensOnDigits(t *testing.T) {
+	qubesd(t)
+	c := exec.Command(binary, "--demo")
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+t.TempDir())
+	r := uitest.Run(t, 120, 40, c)
+	r.See("● live", "5 of 14 running", "1 Qubes", "disp-browser")
+	r.Press("5")
+	r.See("WAY OUT", "└ ■ sys-firewall", "10.137.0.4", "Not connected")
+	r.Press("7")
+	r.See("POOL", "varlibqubes", "banking            private", "no, empty at each start")
+	r.Press("/", "vault private", "enter")
+	r.See("vault              private")
+	r.Gone("banking")
+	r.Press("0")
+	r.See("Connection", "None of 14 qubes is in trouble; 5 run.", "These serve: qubesd.", "are free where the qubes, the logs")
+	r.Press("9")
+	r.See("Nothing has been written yet.")
+	r.Press(",")
+	r.See("default_qrexec_timeout")
+	r.Press(":", "home", "enter", "/", "name:vault", "enter", "L")
+	r.See("No line matches qube:vault. esc shows all again.")
+	r.Press("esc", "esc", "1")
+	r.See("NAME")
+	leave(t, r, "q")
 }

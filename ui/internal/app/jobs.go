@@ -192,6 +192,18 @@ func (m *Model) copyText(text string) tea.Cmd {
 	}
 }
 
+// copyPlain asks the terminal to take one cleaned line.
+func (m *Model) copyPlain(text, told string) tea.Cmd {
+	m.tell(state.Note{What: told})
+	line, t := safetext.Line(text, 0), m.terminal
+	return func() tea.Msg {
+		if t != nil {
+			t.Copy(line)
+		}
+		return nil
+	}
+}
+
 // lastCommand is the newest command line told.
 func (m *Model) lastCommand() string {
 	for i := len(m.log.Notes) - 1; i >= 0; i-- {

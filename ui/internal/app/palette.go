@@ -32,6 +32,9 @@ func (m *Model) commands() []command {
 			},
 			run: func(args string) tea.Cmd { return m.actOnNamed(a, args) }})
 	}
+	for _, t := range tabs {
+		out = append(out, command{name: t.word, key: t.key, help: t.help, run: func(string) tea.Cmd { return m.show(t.at) }})
+	}
 	changes := func() string { return m.env().Changes() }
 	return append(out,
 		command{name: "run", arg: "command", key: "r", help: "run a command in the qube", needsArg: true, why: m.runWhy,
@@ -48,7 +51,6 @@ func (m *Model) commands() []command {
 		command{name: "filter", arg: "[terms]", key: "/", help: "show only what matches", complete: filterWords, run: m.filterBy},
 		command{name: "sort", arg: "column", key: "o", help: "sort by a column", needsArg: true, complete: columnNames, run: m.sortBy},
 		command{name: "messages", key: "m", help: "running tasks and what was told", run: func(string) tea.Cmd { return m.openJournal() }},
-		command{name: "home", help: "the table of qubes", run: func(string) tea.Cmd { m.screen = home; return nil }},
 		command{name: "help", key: "?", help: "the keys that work now", run: func(string) tea.Cmd { m.help = &listState{}; return nil }},
 		command{name: "quit", key: "q", help: "leave the console; qubes keep running", run: func(string) tea.Cmd { return tea.Quit }},
 	)
@@ -286,8 +288,8 @@ func (m *Model) filterBy(args string) tea.Cmd {
 	if err != nil {
 		return m.warn(action.Sentence(err.Error()))
 	}
-	m.table.Filter, m.screen = f, home
-	return m.rearrange()
+	m.table.Filter = f
+	return tea.Batch(m.show(home), m.rearrange())
 }
 
 func (m *Model) sortBy(args string) tea.Cmd {
@@ -295,6 +297,6 @@ func (m *Model) sortBy(args string) tea.Cmd {
 	if !slices.Contains(state.Columns, c) {
 		return m.warn("There is no column " + shownText(args) + ".")
 	}
-	m.table.Sort, m.table.Reverse, m.screen = c, false, home
-	return m.rearrange()
+	m.table.Sort, m.table.Reverse = c, false
+	return tea.Batch(m.show(home), m.rearrange())
 }
