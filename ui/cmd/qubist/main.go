@@ -85,6 +85,11 @@ func run(ctx context.Context, f flags) error {
 		Instance: instance(f.root), Socket: f.socket, Root: f.root, Home: home(),
 		ReadOnly: f.readOnly, Log: log,
 	}
+	if here, err := filepath.Abs(f.socket); err == nil && here == p.QubesdSocket() {
+		o.Local = live.NewMachine(p)
+	} else {
+		o.Away = "This is seen only on the machine itself: the console talks to another server's socket."
+	}
 	closeLedger := remember(f, &o)
 	defer closeLedger()
 	if !f.noQuestions {

@@ -245,7 +245,7 @@ func TestDemo(t *testing.T) {
 	c := exec.Command(binary, "--demo")
 	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+tmp)
 	r := uitest.Run(t, 120, 40, c)
-	r.See("● live", "5 of 14 running", "TCG")
+	r.See("● live", "5 of 14 running")
 	r.Press("/", "name:vault", "enter", "s")
 	r.See("started vault", "6 of 14 running")
 	r.Press("S")
@@ -296,5 +296,70 @@ func TestUndoSurvivesTheConsole(t *testing.T) {
 		if i >= len(want) || c != "admin.vm.property."+want[i]+" work" {
 			t.Fatalf("the server was asked for %q", s.Calls())
 		}
+	}
+}
+
+// The screens behind the digits, on real data of the demonstration's qubesd.
+func TestScreensOnDigits(t *testing.T) {
+	qubesd(t)
+	c := exec.Command(binary, "--demo")
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+t.TempDir())
+	r := uitest.Run(t, 120, 40, c)
+	r.See("● live", "5 of 14 running", "1 Qubes", "disp-browser")
+	r.Press("5")
+	r.See("WAY OUT", "└ ■ sys-firewall", "10.137.0.4", "Not connected")
+	r.Press("7")
+	r.See("POOL", "varlibqubes", "banking            private", "no, empty at each start")
+	r.Press("/", "vault private", "enter")
+	r.See("vault              private")
+	r.Gone("banking")
+	r.Press("0")
+	r.See("Connection", "None of 14 qubes is in trouble; 5 run.", "These serve: qubesd.", "are free where the qubes, the logs")
+	r.Press("9")
+	r.See("Nothing has been written yet.")
+	r.Press(",")
+	r.See("default_qrexec_timeout")
+	r.Press(":", "home", "enter", "/", "name:vault", "enter", "L")
+	r.See("No line matches qube:vault. esc shows all again.")
+	r.Press("esc", "esc", "1")
+	r.See("NAME")
+	leave(t, r, "q")
+}
+
+// Editors by type, and one change of many qubes that is previewed, made, and undone as one.
+func TestEditors(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	r := console(t, s, 120, 40)
+	r.See("● live", "work")
+	r.Press("/", "name:work", "enter", "e", "vcpus", "enter")
+	r.See("vcpus of work:")
+	r.Press("x")
+	r.See("vcpus is a whole number")
+	r.Press("enter")
+	r.See("vcpus is a whole number")
+	r.Press("\x15", "3", "enter")
+	r.See("set vcpus of work to 3")
+	r.Press("e", "label", "enter")
+	r.See("orange")
+	r.Press("ora", "enter")
+	r.See("set label of work to orange")
+	r.Press("esc", "/", "work,vault,personal", "enter", "*", "e", "default_user", "enter", "\x15", "alice", "enter")
+	r.See("Set default_user of 3 qubes to alice", "default (user) → alice", "enter change 3")
+	r.Press("enter")
+	r.See("set default_user of", "u undo")
+	r.Press("u")
+	r.See("undid: default_user of")
+	leave(t, r, "ctrl+c")
+	set, reset := 0, 0
+	for _, c := range s.Calls() {
+		switch {
+		case strings.HasPrefix(c, "admin.vm.property.Set+default_user"):
+			set++
+		case strings.HasPrefix(c, "admin.vm.property.Reset+default_user"):
+			reset++
+		}
+	}
+	if set != 3 || reset != 3 {
+		t.Errorf("%d set, %d reset: %q", set, reset, s.Calls())
 	}
 }

@@ -160,42 +160,13 @@ func (m *Model) openDisposable() tea.Cmd {
 	return nil
 }
 
-// openProperty edits one property's value.
-func (m *Model) openProperty(q state.Qube, it view.Item) tea.Cmd {
-	in := &input{prompt: q.Name + " " + it.Name + ":", label: &q.Label, editor: widget.NewEditor(it.Value, nil), hint: m.propertyHint(q, it.Name),
-		keys: []view.Key{{Key: "enter", Word: "set"}, {Key: "esc", Word: "leave"}}}
-	in.enter = func(text string) tea.Cmd {
-		m.input = nil
-		text = strings.TrimSpace(text)
-		if text == it.Value {
-			return nil
-		}
-		return m.start(action.SetJob(m.env(), q.Name, it.Name, text))
-	}
-	m.input = in
-	return nil
-}
-
-func (m *Model) propertyHint(q state.Qube, name string) string {
+// property is q's property of that name.
+func property(q state.Qube, name string) state.Property {
 	i := slices.IndexFunc(q.Properties, func(p state.Property) bool { return p.Name == name })
 	if i < 0 {
-		return ""
+		return state.Property{Name: name}
 	}
-	switch q.Properties[i].Type {
-	case "bool":
-		return "True or False"
-	case "int":
-		return "a number"
-	case "vm":
-		return "a qube's name, or empty for none"
-	case "label":
-		var names []string
-		for _, l := range m.sys.Labels {
-			names = append(names, l.Name)
-		}
-		return strings.Join(names, " ")
-	}
-	return ""
+	return q.Properties[i]
 }
 
 // picturePath is where a picture goes that was asked for at path: what does not end in .png is a

@@ -136,7 +136,7 @@ func (p *plan) view() view.Plan {
 	switch {
 	case len(p.jobs) == 1 && p.jobs[0].Qube != "":
 		verb += " " + p.jobs[0].Qube
-	case len(p.jobs) > 1:
+	case len(p.lines) > 1:
 		verb = fmt.Sprintf("%s %d", verb, len(p.jobs))
 	}
 	commands := "copy command"
@@ -187,6 +187,18 @@ func (m *Model) copyText(text string) tea.Cmd {
 	return func() tea.Msg {
 		if t != nil {
 			t.Copy(all)
+		}
+		return nil
+	}
+}
+
+// copyPlain asks the terminal to take one cleaned line.
+func (m *Model) copyPlain(text, told string) tea.Cmd {
+	m.tell(state.Note{What: told})
+	line, t := safetext.Line(text, 0), m.terminal
+	return func() tea.Msg {
+		if t != nil {
+			t.Copy(line)
 		}
 		return nil
 	}

@@ -28,6 +28,8 @@ const (
 	topicOther = "More"
 	topicMove  = "Moving and choosing"
 	topicAll   = "Everywhere"
+
+	topicScreens = "Screens"
 )
 
 // key routes a key press: an open question, form or line takes it first.
@@ -88,8 +90,15 @@ func (m *Model) bindings() []binding {
 		out = append(out, m.listKeys(itemMover{m})...)
 	case journal:
 		out = append(m.journalKeys(), m.listKeys(noteMover{m})...)
+	default:
+		pg := m.pages[m.screen]
+		out = pg.keys()
+		if _, ok := pg.(onQubes); ok {
+			out = append(out, m.actionKeys()...)
+		}
+		out = append(out, m.listKeys(pg)...)
 	}
-	return append(out, m.commonKeys()...)
+	return append(append(out, m.pageKeys()...), m.commonKeys()...)
 }
 
 func (m *Model) homeKeys() []binding {
@@ -105,10 +114,19 @@ func (m *Model) homeKeys() []binding {
 		{keys: []string{"/"}, word: "filter", help: "filter: words, label: state: class: template: netvm: tag: mem> cpu>, !not, /regex/", topic: topicMove, do: m.openFilter},
 		{keys: []string{"o"}, help: "sort by the next column", topic: topicMove, do: func() tea.Cmd { m.table.NextSort(1); return m.rearrange() }},
 		{keys: []string{"O"}, help: "sort the other way round", topic: topicMove, do: func() tea.Cmd { m.table.Reverse = !m.table.Reverse; return m.rearrange() }},
+		{keys: []string{"e"}, word: "edit", help: "set a property of the qube, or of all marked ones after a preview", topic: topicQube, why: m.editWhy(), do: m.openEdit},
 		{keys: []string{"n"}, help: "create a qube", topic: topicOther, why: m.env().Changes(), do: m.openForm},
 		{keys: []string{"esc"}, help: "put away the message, then the marks, then the filter", topic: topicMove, do: m.escape},
 		{keys: []string{"q"}, help: "leave the console; qubes keep running", topic: topicAll, do: func() tea.Cmd { return tea.Quit }},
 	}
+}
+
+// editWhy says why no property of the targets can be edited, "" when one can.
+func (m *Model) editWhy() string {
+	if len(m.targets()) == 0 {
+		return "There is no qube here."
+	}
+	return m.env().Changes()
 }
 
 // escape leads out one step.
@@ -149,7 +167,16 @@ func (m *Model) actionKeys() []binding {
 			why: whyNone(targets, func(q state.Qube) string { return action.RunWhy(e, q) }), do: m.openRun},
 		binding{keys: []string{"D"}, help: "run a command in a fresh disposable", topic: topicQube,
 			why: whyNone(targets, func(q state.Qube) string { _, why := action.DisposableTemplate(e, q); return why }), do: m.openDisposable},
+		binding{keys: []string{"L"}, help: "show the qube's logs", topic: topicQube, why: m.logWhy(targets), do: func() tea.Cmd { return m.openLogOf(m.targets()[0].Name) }},
 	)
+}
+
+// logWhy says why there are no logs of the targets, "" when there can be.
+func (m *Model) logWhy(targets []state.Qube) string {
+	if len(targets) == 0 {
+		return "There is no qube here."
+	}
+	return m.away()
 }
 
 // whyNone is "" when at least one target can, else the first reason.
@@ -223,13 +250,13 @@ func (m *Model) journalKeys() []binding {
 	}
 	return []binding{
 		{keys: []string{"y"}, word: "copy command", help: "copy the command line of this message", topic: topicMove, why: why, do: func() tea.Cmd { return m.copyText(command) }},
-		{keys: []string{"esc", "q", "m", "left", "h"}, shown: "esc", word: "back", help: "back", topic: topicMove, do: func() tea.Cmd { m.screen = home; return nil }},
+		{keys: []string{"esc", "q", "m", "left", "h"}, shown: "esc", word: "back", help: "back", topic: topicMove, do: func() tea.Cmd { return m.show(m.before) }},
 	}
 }
 
 func (m *Model) openJournal() tea.Cmd {
-	m.screen, m.journal, m.hushed = journal, listState{}, true
-	return nil
+	m.journal, m.hushed = listState{}, true
+	return m.show(journal)
 }
 
 func (m *Model) commonKeys() []binding {
@@ -238,7 +265,10 @@ func (m *Model) commonKeys() []binding {
 	}
 	if m.screen != journal {
 		out = append(out,
-			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal},
+			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal})
+	}
+	if m.screen != journal && m.screen != logbook {
+		out = append(out,
 			binding{keys: []string{"y"}, help: "then an action's key: copy its command line; then y: copy the last one", topic: topicAll, do: func() tea.Cmd { m.copying = true; return nil }},
 			binding{keys: []string{"c"}, help: "save a picture of the desktop", topic: topicOther, do: func() tea.Cmd { return m.screenshot("") }},
 		)

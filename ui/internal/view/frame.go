@@ -21,7 +21,14 @@ type Head struct {
 	Link      Link
 	LinkSince time.Time // since when it is so; zero is not shown
 	Platform  string    // "KVM" or "TCG, …" and why; "" unknown
-	Screen    string    // where we are, "" at home
+	Tabs      []Tab     // the screens that have a key
+	Screen    string    // where we are when that is not a tab
+}
+
+// Tab is a screen and its key.
+type Tab struct {
+	Key, Name string
+	Here      bool
 }
 
 // Link is the condition of the connection to qubesd.
@@ -104,11 +111,31 @@ func (p Paint) head(d Head, w int) {
 	if d.Questions > 0 {
 		p.C.Put(x+4, 0, w, plural(d.Questions, "question", "questions"), p.T.Warn.Over(theme.Style{Bold: true}))
 	}
-	x = 1
-	if d.Screen != "" {
-		x = p.C.Put(x, 1, w/2, d.Screen, p.T.Text) + 3
+	p.tabs(d, w)
+}
+
+// tabs is the second line: the screens, where we are, and what runs the qubes.
+func (p Paint) tabs(d Head, w int) {
+	gap := 2
+	if w < 100 {
+		gap = 1
 	}
-	p.C.Put(x, 1, w-x-1, d.Platform, p.T.Dim)
+	x := 1
+	for _, t := range d.Tabs {
+		s := p.T.Dim
+		if t.Here {
+			s = p.T.Strong.Over(theme.Style{Underline: true})
+			s.Underline = true
+		}
+		x = p.C.Put(x, 1, w, t.Key, p.T.Accent)
+		x = p.C.Put(x+1, 1, w, t.Name, s) + gap
+	}
+	if d.Screen != "" {
+		x = p.C.Put(x, 1, w-x-1, "› "+d.Screen, p.T.Strong) + gap
+	}
+	if room := w - x - 2; room > 20 && d.Platform != "" {
+		p.C.PutRight(w-1, 1, room, d.Platform, p.T.Dim)
+	}
 }
 
 func (p Paint) link(d Head, w int) {
