@@ -54,9 +54,7 @@ func TestCorpusAdminConversations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, name)
 			w.allowed = func(src, dest qube.Name) bool { return src == "work" && dest == "personal" }
-			for _, r := range records(t, name) {
-				w.recorded = append(w.recorded, r)
-			}
+			w.recorded = append(w.recorded, records(t, name)...)
 			for i, r := range w.recorded {
 				if r.Method == "" {
 					w.arrange(r)
