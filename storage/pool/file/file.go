@@ -149,6 +149,9 @@ func (p *Pool) recover(ctx context.Context, f paths) error {
 
 // merge brings the overlay f.commit into the content. It may be repeated.
 func merge(ctx context.Context, f paths) error {
+	if err := checkOverlay(f.commit, filepath.Base(f.img)); err != nil {
+		return err
+	}
 	links, err := sparse.Links(f.img)
 	if err != nil {
 		return err
