@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,12 +19,32 @@ import (
 
 func TestMain(m *testing.M) {
 	cmds := map[string]func(){"qubesd": main}
+	cmds["qrexec-client"] = qrexecStub
 	for _, tool := range append(qvm.Tools(), "qvm") {
 		cmds[tool] = func() {
-			os.Exit(qvm.Main(context.Background(), qvm.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Run: adminclient.RunCommand}, append([]string{tool}, os.Args[1:]...)))
+			os.Exit(qvm.Main(context.Background(), qvm.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Run: adminclient.RunCommand, Display: os.Getenv("DISPLAY") != ""}, append([]string{tool}, os.Args[1:]...)))
 		}
 	}
 	testscript.Main(m, cmds)
+}
+
+// qrexecStub stands for qrexec-client: it notes its arguments in $CALLS, passes standard
+// input to standard output, complains on standard error and ends with $STATUS.
+func qrexecStub() {
+	f, err := os.OpenFile(os.Getenv("CALLS"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%q\n", os.Args[1:])
+	}
+	if err == nil {
+		_, err = io.Copy(os.Stdout, os.Stdin)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(99)
+	}
+	fmt.Fprintln(os.Stderr, "\x1b[31mstub")
+	code, _ := strconv.Atoi(os.Getenv("STATUS"))
+	os.Exit(code)
 }
 
 // TestScripts runs the built programs against each other over the fake hypervisor.

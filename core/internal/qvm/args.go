@@ -58,10 +58,12 @@ func parseArgs(args []string, opts []option, command bool) (flags, []string, err
 		if f.has("dispvm") || f.has("all") {
 			words = 1
 		}
-		if a == "--" {
+		switch {
+		case command && len(rest) >= words:
+			return f, append(rest, args[i:]...), nil
+		case a == "--":
 			return f, append(rest, args[i+1:]...), nil
-		}
-		if len(a) < 2 || a[0] != '-' || command && len(rest) >= words {
+		case len(a) < 2 || a[0] != '-':
 			rest = append(rest, a)
 			continue
 		}

@@ -192,7 +192,7 @@ func (s *server) answer(q request) (string, *adminapi.Error) {
 		}
 		return s.vmAnswer(v, q)
 	}
-	if class, ok := strings.CutPrefix(q.Method, "admin.vm.Create."); ok {
+	if class, ok := strings.CutPrefix(strings.Replace(q.Method, "InPool", "", 1), "admin.vm.Create."); ok {
 		return s.create(class, q)
 	}
 	switch q.Method {
@@ -335,7 +335,7 @@ func (s *server) power(v *fakeVM, q request) (string, *adminapi.Error) {
 			}
 		}
 		switch {
-		case slices.Contains(users, "sys-firewall"):
+		case slices.Contains(users, "sys-firewall") && !strings.Contains(q.Arg, "force"):
 			return "", adminapi.Errorf(adminapi.VMInUse, "There are other VMs connected to this VM: sys-firewall")
 		case v.State == "Halted":
 			return "", adminapi.Errorf(adminapi.VMNotStarted, "Domain is powered off: '%s'", v.Name)
