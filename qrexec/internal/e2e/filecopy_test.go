@@ -3,9 +3,13 @@ package e2e
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -97,6 +101,59 @@ func TestDom0Unpacker(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "b")); err == nil {
 			t.Error("the second file was made")
+		}
+	})
+	t.Run("user", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root can give up root")
+		}
+		u, err := user.Lookup("nobody")
+		if err != nil {
+			t.Skipf("no user to become: %v", err)
+		}
+		uid, err := strconv.Atoi(u.Uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := shortDir(t)
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		// The stream arrives slowly, so that the process can be looked at.
+		cmd := w.program(0, "qfile-dom0-unpacker", "nobody", dir)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.start(cmd)
+		if _, err := in.Write([]byte(stream[:len(file)])); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the first file", func() bool { _, err := os.Stat(filepath.Join(dir, "a")); return err == nil })
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", cmd.Process.Pid))
+		if err != nil || len(tasks) < 2 {
+			t.Errorf("threads %v, %v", tasks, err)
+		}
+		for _, task := range tasks {
+			b, err := os.ReadFile(task)
+			if err != nil {
+				continue // it ended
+			}
+			for _, want := range []string{fmt.Sprintf("\nUid:\t%d\t%[1]d\t%[1]d\t%[1]d\n", uid), "\nGroups:\t" + u.Gid + " \n", "\nCapEff:\t0000000000000000\n", "\nNoNewPrivs:\t1\n"} {
+				if !strings.Contains(string(b), want) {
+					t.Errorf("%s has no %q:\n%s", task, want, b)
+				}
+			}
+		}
+		if _, err := in.Write([]byte(stream[len(file):])); err != nil {
+			t.Fatal(err)
+		}
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, "b")); err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+			t.Errorf("owner of b: %v, %v", info, err)
 		}
 	})
 	folder := "\x02\x00\x00\x00\xed\x41\x00\x00" + strings.Repeat("\x00", 24) + "d\x00"

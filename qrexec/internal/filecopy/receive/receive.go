@@ -11,8 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"qubist/core/confine"
 	"qubist/core/safetext"
@@ -67,13 +66,14 @@ func Become(u *user.User) error {
 	if uid == os.Getuid() {
 		return nil
 	}
-	if err := unix.Setgroups(nil); err != nil {
+	// Those of package syscall, which change all threads.
+	if err := syscall.Setgroups([]int{gid}); err != nil {
 		return fmt.Errorf("becoming %s: %w", u.Username, err)
 	}
-	if err := unix.Setresgid(gid, gid, gid); err != nil {
+	if err := syscall.Setresgid(gid, gid, gid); err != nil {
 		return fmt.Errorf("becoming %s: %w", u.Username, err)
 	}
-	if err := unix.Setresuid(uid, uid, uid); err != nil {
+	if err := syscall.Setresuid(uid, uid, uid); err != nil {
 		return fmt.Errorf("becoming %s: %w", u.Username, err)
 	}
 	return nil
