@@ -363,3 +363,55 @@ func TestEditors(t *testing.T) {
 		t.Errorf("%d set, %d reset: %q", set, reset, s.Calls())
 	}
 }
+
+// A start that fails on the machine itself: what the guest printed meanwhile tells why, what
+// it printed at an earlier start does not.
+func TestFailureShowsItsEvidence(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	root := filepath.Join(t.TempDir(), "here")
+	for _, d := range []string{"run", "log"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(s.Socket, filepath.Join(root, "run", "qubesd.sock")); err != nil {
+		t.Fatal(err)
+	}
+	print := func(text string) {
+		f, err := os.OpenFile(filepath.Join(root, "log", "guest-vault.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		_, _ = f.WriteString(text)
+	}
+	print("Out of memory: Killed process 1 (an earlier start)\n")
+	s.StartError = map[string]*adminapi.Error{"vault": adminapi.Errorf(adminapi.Exception, "Cannot connect to qrexec agent for 60 seconds")}
+	s.OnStart = func(string) {
+		print("[ 1.0] \x1b[1mKernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\x1b]0;owned\x07\n")
+	}
+	c := exec.Command(binary, "--root", root)
+	c.Env = append(os.Environ(), "TERM=xterm-256color")
+	r := uitest.Run(t, 120, 40, c)
+	r.See("● live", "vault")
+	r.Press("/", "name:vault", "enter", "F")
+	r.See("No start of vault has failed")
+	r.Press("s")
+	r.See("vault did not start.", "F shows the evidence.")
+	r.Press("F")
+	r.See("The kernel found no root volume it can read.", "Cannot connect to qrexec agent", "Kernel panic - not syncing: VFS")
+	r.Gone("earlier start")
+	r.Press("L")
+	r.See("following", "/qube:vault", "an earlier start")
+	print("a new line\n")
+	r.See("a new line", "3 of 3")
+	r.Press("esc", "esc", "0")
+	r.See("vault did not start: Cannot connect")
+	leave(t, r, "ctrl+c")
+	for _, title := range r.Term.Titles() {
+		if title == "owned" {
+			t.Error("a guest set the title")
+		}
+	}
+}

@@ -151,11 +151,11 @@ func TestGoldenScreens(t *testing.T) {
 		{"busy", func(m *Model) { press(m, "G", "k", "s") }},
 		{"failed", func(m *Model) {
 			press(m, "G", "k", "s")
-			m.Update(jobMsg{m.log.Tasks[0].ID, jobOf(m, "start", "vault"), adminapi.Errorf(adminapi.MemoryError, "Not enough memory to start domain 'vault'")})
+			m.Update(jobMsg{id: m.log.Tasks[0].ID, job: jobOf(m, "start", "vault"), err: adminapi.Errorf(adminapi.MemoryError, "Not enough memory to start domain 'vault'")})
 		}},
 		{"messages", func(m *Model) {
 			press(m, "G", "k", "s")
-			m.Update(jobMsg{m.log.Tasks[0].ID, jobOf(m, "start", "vault"), errors.New("guest console: Kernel panic - not syncing")})
+			m.Update(jobMsg{id: m.log.Tasks[0].ID, job: jobOf(m, "start", "vault"), err: errors.New("guest console: Kernel panic - not syncing")})
 			press(m, "m")
 		}},
 		{"lost", func(m *Model) {
@@ -180,6 +180,13 @@ func TestGoldenScreens(t *testing.T) {
 			press(m, "0")
 			m.Update(pageMsg{health, m.shown, here{}.Look(nil)})
 		}},
+		{"failure", func(m *Model) {
+			m.opts.Local = here{}
+			press(m, "G", "k", "s")
+			lines, _ := here{}.ConsoleSince("vault", 0, 9)
+			m.Update(jobMsg{id: m.log.Tasks[0].ID, job: jobOf(m, "start", "vault"), err: adminapi.Errorf(adminapi.Exception, "Cannot connect to qrexec agent for 60 seconds"), console: lines})
+			press(m, "F")
+		}},
 		{"settings", func(m *Model) { press(m, ",", "j") }},
 		{"choose", func(m *Model) { press(m, "G", "e", "netvm", "enter") }},
 		{"bulk", func(m *Model) {
@@ -192,7 +199,7 @@ func TestGoldenScreens(t *testing.T) {
 			done := state.Edit{Owner: "work", Property: "label", Before: state.Setting{Text: "blue"}, After: state.Setting{Text: "green"}}
 			j.Edit = func() *state.Edit { return &done }
 			m.log.Tasks = nil
-			m.Update(jobMsg{m.log.Begin(state.Task{Since: noon}), j, nil})
+			m.Update(jobMsg{id: m.log.Begin(state.Task{Since: noon}), job: j})
 		}},
 	}
 	sizes := []struct{ w, h int }{{80, 24}, {120, 40}, {200, 60}}
@@ -215,7 +222,8 @@ func TestGoldenScreens(t *testing.T) {
 type here struct{}
 
 func (here) Logs(context.Context) ([]state.LogLine, error) { return lines(), nil }
-func (here) Console(string, int) ([]string, error) {
+func (here) ConsoleEnd(string) int64                       { return 0 }
+func (here) ConsoleSince(string, int64, int) ([]string, error) {
 	return []string{"[    1.204] VFS: Cannot open root device \"vda\" or unknown-block(0,0): error -6", "[    1.205] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"}, nil
 }
 func (here) Look([]state.Pool) state.Machine {
@@ -279,7 +287,7 @@ func TestHelpTellsTheTruth(t *testing.T) {
 
 func TestKeysAreUnique(t *testing.T) {
 	m := console(t, 120, 40, colorprofile.TrueColor, sample())
-	for _, s := range []place{home, detail, journal, network, storage, logbook, health, settings} {
+	for _, s := range []place{home, detail, journal, network, storage, logbook, health, settings, failure} {
 		m.screen, m.detail.name = s, "work"
 		seen := map[string]string{}
 		for _, b := range m.bindings() {

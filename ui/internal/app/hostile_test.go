@@ -27,9 +27,9 @@ func TestHostileTextStaysInItsPlace(t *testing.T) {
 	for i, bad := range hostile {
 		for _, size := range []struct{ w, h int }{{80, 24}, {120, 40}} {
 			m := console(t, size.w, size.h, colorprofile.ASCII, poisoned(bad))
-			for _, keys := range [][]string{{"G"}, {"enter"}, {"esc", "s"}, {"m"}, {"esc", "d"}, {"esc", "r"}, {"esc", ":"}} {
+			for _, keys := range [][]string{{"G"}, {"enter"}, {"esc", "s"}, {"m"}, {"esc", "d"}, {"esc", "r"}, {"esc", ":"}, {"esc", "5", "j"}, {"7"}, {"9"}, {"0", "j", "j"}, {"1", "F"}, {"esc", "e"}, {"esc", ","}} {
 				press(m, keys...)
-				m.finished(jobMsg{firstTask(m), action.Job{Failed: bad, Done: bad}, errors.New(bad)})
+				m.finished(jobMsg{id: firstTask(m), job: action.Job{Qube: "work", Phase: "starting", Failed: bad, Done: bad}, err: errors.New(bad), console: []string{bad}, deaf: bad})
 				checkFrame(t, fmt.Sprintf("text %d after %v", i, keys), m)
 			}
 		}

@@ -20,6 +20,9 @@ type jobMsg struct {
 	id  int
 	job action.Job
 	err error
+
+	console []string // what the qube printed while it did not start
+	deaf    string   // why that is not known
 }
 
 // plan is what waits for the user's yes.
@@ -48,11 +51,11 @@ func (m *Model) start(jobs ...action.Job) tea.Cmd {
 		delete(m.faults, j.Qube)
 		id := m.log.Begin(state.Task{Doing: j.Doing, Qube: j.Qube, Phase: j.Phase, Command: shownText(j.Command), Since: m.now})
 		m.opts.Log.Info("doing", "command", j.Command)
-		parent, b := m.ctx, m.opts.Backend
+		parent, b, local := m.ctx, m.opts.Backend, m.opts.Local
 		cmds = append(cmds, func() tea.Msg {
 			ctx, cancel := context.WithTimeout(parent, j.Timeout)
 			defer cancel()
-			return jobMsg{id, j, j.Run(ctx, b)}
+			return run(ctx, local, b, jobMsg{id: id, job: j})
 		})
 	}
 	m.hushed = true
@@ -84,6 +87,8 @@ func (m *Model) finished(msg jobMsg) tea.Cmd {
 		n.Grade, n.What, n.Evidence, n.Next = state.Bad, action.Sentence(j.Failed), evidence, next
 		if j.Phase == "starting" || j.Phase == "restarting" {
 			m.faults[j.Qube] = evidence
+			m.failures[j.Qube] = m.fail(msg, t, evidence, next)
+			n.Next = strings.TrimSpace(n.Next + " F shows the evidence.")
 		}
 		m.opts.Log.Warn("failed", "command", j.Command, "err", safetext.Line(msg.err.Error(), 2000))
 	}

@@ -167,6 +167,7 @@ func (m *Model) actionKeys() []binding {
 			why: whyNone(targets, func(q state.Qube) string { return action.RunWhy(e, q) }), do: m.openRun},
 		binding{keys: []string{"D"}, help: "run a command in a fresh disposable", topic: topicQube,
 			why: whyNone(targets, func(q state.Qube) string { _, why := action.DisposableTemplate(e, q); return why }), do: m.openDisposable},
+		binding{keys: []string{"F"}, help: "show why the last start failed", topic: topicQube, why: m.failureWhy(targets), do: m.openFailure},
 		binding{keys: []string{"L"}, help: "show the qube's logs", topic: topicQube, why: m.logWhy(targets), do: func() tea.Cmd { return m.openLogOf(m.targets()[0].Name) }},
 	)
 }

@@ -53,7 +53,7 @@ func (g *logPage) take(data any) time.Duration {
 			g.at = max(g.at-(g.book.Dropped()-dropped), 0)
 		}
 	case error:
-		g.wrong = failure(d)
+		g.wrong = sentenceOf(d)
 	}
 	return logRest
 }

@@ -34,8 +34,10 @@ type Source interface {
 type Local interface {
 	// Logs are the lines that are new since the last call, the first time the newest ones.
 	Logs(ctx context.Context) ([]state.LogLine, error)
-	// Console are the last n lines of a qube's console, none when there is no such log.
-	Console(vm string, n int) ([]string, error)
+	// ConsoleEnd is how much a qube's console has printed so far, ConsoleSince the last n
+	// lines of what it printed after that; none when it printed nothing.
+	ConsoleEnd(vm string) int64
+	ConsoleSince(vm string, from int64, n int) ([]string, error)
 	// Look says what runs and how full the disks are.
 	Look(pools []state.Pool) state.Machine
 }
@@ -79,6 +81,7 @@ const (
 	logbook
 	health
 	settings
+	failure
 )
 
 // Model is the console. It is a tea.Model; New makes one.
@@ -99,8 +102,9 @@ type Model struct {
 	kept     uint64 // the ledger's serial number
 	taking   int    // undo and redo jobs on their way
 	trend    state.Trend
-	observed time.Time // of the newest sample in trend
-	faults   map[string]string
+	observed time.Time         // of the newest sample in trend
+	faults   map[string]string // why a qube's last start failed
+	failures map[string]view.Failure
 
 	silent    bool // the server stopped answering
 	linkSince time.Time
@@ -148,10 +152,10 @@ func New(ctx context.Context, o Options) *Model {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Model{opts: o, ctx: ctx, profile: colorprofile.TrueColor, dark: true, now: o.Clock(), table: state.NewTable(), trend: state.NewTrend(), faults: map[string]string{}}
+	m := &Model{opts: o, ctx: ctx, profile: colorprofile.TrueColor, dark: true, now: o.Clock(), table: state.NewTable(), trend: state.NewTrend(), faults: map[string]string{}, failures: map[string]view.Failure{}}
 	m.theme = theme.New(m.profile, m.dark)
 	m.pages = map[place]page{network: &networkPage{m: m}, storage: &storagePage{m: m, order: state.ByUsed}, logbook: &logPage{m: m, follow: true},
-		health: &healthPage{m: m}, settings: &settingsPage{m: m}}
+		health: &healthPage{m: m}, settings: &settingsPage{m: m}, failure: &failurePage{m: m}}
 	m.linkSince, m.ledger = m.now, o.Ledger
 	if o.Notice != "" {
 		m.tell(state.Note{Grade: state.Warn, What: o.Notice})

@@ -135,8 +135,8 @@ func (l *list) scroll(n, rows int) {
 	l.top = state.Scroll(l.top, l.at, n, rows)
 }
 
-// failure is an error of a reading in a sentence.
-func failure(err error) string {
+// sentenceOf is an error of a reading in a sentence.
+func sentenceOf(err error) string {
 	evidence, _ := action.Explain(err)
 	return evidence
 }
@@ -245,7 +245,7 @@ func (g *storagePage) take(data any) time.Duration {
 	case state.Storage:
 		g.storage, g.wrong = d, ""
 	case error:
-		g.wrong = failure(d)
+		g.wrong = sentenceOf(d)
 	default:
 		return time.Second // not connected yet
 	}

@@ -38,7 +38,7 @@ func TestUndoOfWhatOthersChangedAsks(t *testing.T) {
 	c, _ := m.ledger.NextUndo()
 	press(m, "u")
 	undo := action.TakeBack(m.env(), c.ID, c.Edits[0], action.Undo, false)
-	m.Update(jobMsg{m.log.Tasks[0].ID, undo, &action.ErrClash{Now: state.Setting{Text: "blue"}}})
+	m.Update(jobMsg{id: m.log.Tasks[0].ID, job: undo, err: &action.ErrClash{Now: state.Setting{Text: "blue"}}})
 	if s := screenOf(m); !strings.Contains(s, "label → red; it was changed to blue meanwhile") || len(m.log.Tasks) > 0 {
 		t.Errorf("screen:\n%s", s)
 	}
@@ -54,7 +54,7 @@ func TestUndoOfARemovedQubeIsForgotten(t *testing.T) {
 	changed(m, "gone", "label", "red", "blue")
 	c, _ := m.ledger.NextUndo()
 	press(m, "u")
-	m.Update(jobMsg{m.log.Tasks[0].ID, action.TakeBack(m.env(), c.ID, c.Edits[0], action.Undo, false), adminapi.Errorf(adminapi.VMNotFound, "no")})
+	m.Update(jobMsg{id: m.log.Tasks[0].ID, job: action.TakeBack(m.env(), c.ID, c.Edits[0], action.Undo, false), err: adminapi.Errorf(adminapi.VMNotFound, "no")})
 	if n, _ := m.log.Last(); !strings.Contains(n.What, "there is no such qube any more") {
 		t.Errorf("said %q", n.What)
 	}

@@ -96,6 +96,7 @@ func (m *Model) take(sys state.System) {
 	for name := range m.faults {
 		if q, ok := sys.Find(name); !ok || q.Phase.Active() {
 			delete(m.faults, name)
+			delete(m.failures, name)
 		}
 	}
 	if m.now.Sub(m.observed) >= sampleGap {

@@ -47,8 +47,14 @@ func (m *Machine) Logs(ctx context.Context) ([]state.LogLine, error) {
 	return m.logs.Poll(ctx)
 }
 
-// Console are the last n lines of a qube's console.
-func (m *Machine) Console(vm string, n int) ([]string, error) { return m.logs.Tail(vm, n) }
+// ConsoleEnd is how much a qube's console has printed so far; ConsoleSince are the last n
+// lines it printed after that.
+func (m *Machine) ConsoleEnd(vm string) int64 { return m.logs.End(vm) }
+
+// ConsoleSince is explained at ConsoleEnd.
+func (m *Machine) ConsoleSince(vm string, from int64, n int) ([]string, error) {
+	return m.logs.Since(vm, from, n)
+}
 
 // Look says what is there. Pools that are directories are asked for their disks.
 func (m *Machine) Look(pools []state.Pool) state.Machine {

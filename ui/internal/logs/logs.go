@@ -265,9 +265,20 @@ func Origin(name string) (program, vm string) {
 	return safetext.Name(name, 40), ""
 }
 
-// Tail gives the last n lines that a qube printed on its console. No error and no lines: it
-// has never printed any.
-func (r *Reader) Tail(vm string, n int) ([]string, error) {
+// End is how much a qube has printed on its console so far, for Since; 0 when nothing.
+func (r *Reader) End(vm string) int64 {
+	if _, err := qube.ParseName(vm); err != nil {
+		return 0
+	}
+	if st, err := os.Lstat(filepath.Join(r.dir, guest+vm+suffix)); err == nil && st.Mode().IsRegular() {
+		return st.Size()
+	}
+	return 0
+}
+
+// Since gives the last n lines that a qube printed on its console after from (End). No error
+// and no lines: it printed nothing.
+func (r *Reader) Since(vm string, from int64, n int) ([]string, error) {
 	if _, err := qube.ParseName(vm); err != nil {
 		return nil, err
 	}
@@ -281,17 +292,20 @@ func (r *Reader) Tail(vm string, n int) ([]string, error) {
 	defer h.Close()
 	st, err := h.Stat()
 	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, min(st.Size(), tailBytes))
-	if k, err := h.ReadAt(b, st.Size()-int64(len(b))); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("reading the console of %s: %w", vm, err)
-	} else {
-		b = b[:k]
 	}
-	f := file{program: Console, qube: vm, skipping: st.Size() > tailBytes}
+	if from > st.Size() {
+		from = 0 // another file
+	}
+	start := max(from, st.Size()-tailBytes)
+	b := make([]byte, st.Size()-start)
+	k, err := h.ReadAt(b, start)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the console of %s: %w", vm, err)
+	}
+	f := file{program: Console, qube: vm, skipping: start > from}
 	var out []string
-	for _, l := range f.lines(append(b, '\n'), time.Time{}) {
+	for _, l := range f.lines(append(b[:k], '\n'), time.Time{}) {
 		out = append(out, l.Text)
 	}
 	return out[max(len(out)-n, 0):], nil

@@ -97,19 +97,27 @@ func TestHostileLogs(t *testing.T) {
 			}
 		}
 	}
-	if _, err := r.Tail("../qubesd", 3); err == nil {
+	if _, err := r.Since("../qubesd", 0, 3); err == nil {
 		t.Error("a path was taken for a qube")
 	}
 }
 
-func TestTail(t *testing.T) {
+func TestSince(t *testing.T) {
 	dir := t.TempDir()
 	r := logs.New(dir)
-	if l, err := r.Tail("work", 3); err != nil || len(l) > 0 {
+	if l, err := r.Since("work", 0, 3); err != nil || len(l) > 0 {
+		t.Errorf("%q %v", l, err)
+	}
+	write(t, dir, "guest-work.log", "Kernel panic of an earlier start\n")
+	from := r.End("work")
+	if l, err := r.Since("work", from, 3); err != nil || len(l) > 0 {
 		t.Errorf("%q %v", l, err)
 	}
 	write(t, dir, "guest-work.log", strings.Repeat("noise\n", 100000)+"one\ntwo\nKernel panic - not syncing: VFS")
-	if l, err := r.Tail("work", 2); err != nil || !slices.Equal(l, []string{"two", "Kernel panic - not syncing: VFS"}) {
+	if l, err := r.Since("work", from, 2); err != nil || !slices.Equal(l, []string{"two", "Kernel panic - not syncing: VFS"}) {
+		t.Errorf("%q %v", l, err)
+	}
+	if l, err := r.Since("work", 1<<40, 1); err != nil || len(l) != 1 {
 		t.Errorf("%q %v", l, err)
 	}
 }

@@ -100,7 +100,7 @@ func (s System) examineQubes(faults map[string]string, now time.Time) []Finding 
 		case q.Phase == Crashed:
 			add(q, Bad, q.Name+" has crashed.", "K clears it away, then it can be started.")
 		case why != "" && !q.Phase.Active():
-			add(q, Bad, q.Name+" did not start: "+why, "m shows what was tried.")
+			add(q, Bad, q.Name+" did not start: "+why, "F shows the evidence.")
 		case q.Phase == Starting && !q.Since.IsZero() && now.Sub(q.Since) > longStart:
 			add(q, Warn, fmt.Sprintf("%s has been starting for %d minutes.", q.Name, int(now.Sub(q.Since).Minutes())), "L shows its log.")
 		case cut && q.Phase == Running:

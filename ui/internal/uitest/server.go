@@ -37,6 +37,8 @@ type Server struct {
 	Delay time.Duration
 	// StartError is the exception Start answers with, by name.
 	StartError map[string]*adminapi.Error
+	// OnStart, if set, is called when Start is asked for, before it is answered.
+	OnStart func(vm string)
 	// Globals are the system's own properties.
 	Globals map[string]adminapi.Property
 
@@ -279,6 +281,9 @@ func (s *Server) change(r adminapi.Request, v *VM) []byte {
 	}
 	switch r.Method {
 	case "admin.vm.Start":
+		if s.OnStart != nil {
+			s.OnStart(r.Dest)
+		}
 		if e := s.StartError[r.Dest]; e != nil {
 			return e.Append(nil)
 		}
