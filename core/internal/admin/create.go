@@ -143,19 +143,31 @@ func createDisposable(ctx context.Context, c *Call) ([]byte, error) {
 		return nil, adminapi.Errorf(adminapi.PermissionDenied, "Argument not in \"'', 'preload'\"")
 	case len(c.Payload) > 0 && string(c.Payload) != "uuid":
 		return nil, protocolError("Invalid payload, expected empty string or 'uuid'")
-	case c.Arg == "preload":
-		return nil, adminapi.Errorf(adminapi.NotImplemented, "Preloaded disposables are not available")
 	}
-	n, err := c.api.Sys.Create(ctx, func(m *domain.Model) (domain.NewVM, error) {
-		t := c.dest(m)
-		if c.Dest == qube.Dom0 {
-			t = m.Ref(c.src(m), "default_dispvm")
+	var from qube.Name
+	if err := c.api.Sys.Read(func(m *domain.Model) error {
+		t, err := disposableTemplate(m, c)
+		if err == nil {
+			from = t.Name
 		}
-		if t == nil || !m.Truth(t, "template_for_dispvms") {
-			return domain.NewVM{}, adminapi.Errorf(adminapi.Exception, "Refusing to create disposable out of app qube which has template_for_dispvms=False")
-		}
-		return domain.NewVM{Class: qube.DispVM, Label: m.Label(t).Name, Template: t, Creator: c.Src}, nil
-	})
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if c.Arg == "preload" {
+		c.api.Sys.StartPreload(from, "autostart was requested")
+		return nil, nil
+	}
+	n, err := c.api.Sys.TakePreload(ctx, from)
+	if err == nil && n == "" {
+		n, err = c.api.Sys.Create(ctx, func(m *domain.Model) (domain.NewVM, error) {
+			t, err := disposableTemplate(m, c)
+			if err != nil {
+				return domain.NewVM{}, err
+			}
+			return domain.NewVM{Class: qube.DispVM, Label: m.Label(t).Name, Template: t, Creator: c.Src}, nil
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +180,25 @@ func createDisposable(ctx context.Context, c *Call) ([]byte, error) {
 		if len(c.Payload) > 0 {
 			out = []byte("uuid:" + vm.UUID)
 		}
+		if err := m.AddTag(vm, "created-by-"+string(c.Src)); err != nil { // a preloaded one lacks it
+			return err
+		}
 		return m.AddTag(vm, "disp-created-by-"+string(c.Src))
 	})
 	return out, err
+}
+
+// disposableTemplate is what the call makes a disposable of.
+func disposableTemplate(m *domain.Model, c *Call) (*domain.VM, error) {
+	if err := c.present(m); err != nil {
+		return nil, err
+	}
+	t := c.dest(m)
+	if c.Dest == qube.Dom0 {
+		t = m.Ref(c.src(m), "default_dispvm")
+	}
+	if t == nil || !m.Truth(t, "template_for_dispvms") {
+		return nil, adminapi.Errorf(adminapi.Exception, "Refusing to create disposable out of app qube which has template_for_dispvms=False")
+	}
+	return t, nil
 }

@@ -33,7 +33,9 @@ func basicProperties() []*Def {
 		{Name: "icon", Type: "str", Classes: allVMs, Doc: "Name of the qube's icon.", ReadOnly: true, Default: func(m *Model, vm *VM) (Value, bool) { return TextValue(m.icon(vm)), true }},
 		{Name: "autostart", Type: "bool", Classes: qubesVM, Doc: "Start the qube when the system starts.", Default: fixed(BoolValue(false))},
 		{Name: "auto_cleanup", Type: "bool", Classes: "D", Doc: "Remove the disposable when it stops.", Default: fixed(BoolValue(false))},
-		{Name: "is_preload", Type: "bool", Classes: "D", Doc: "Whether the disposable waits to be used.", ReadOnly: true, Default: fixed(BoolValue(false))},
+		{Name: "is_preload", Type: "bool", Classes: "D", Doc: "Whether the disposable waits to be used.", ReadOnly: true, Default: func(m *Model, vm *VM) (Value, bool) {
+			return BoolValue(m.IsPreload(vm)), true
+		}},
 		{Name: "backup_timestamp", Type: "int", Classes: qubesVM, Doc: "Time of the last backup, in seconds since 1970.", Default: fixed(Value{})},
 		{Name: "include_in_backups", Type: "bool", Classes: allVMs, Doc: "Whether backups include the qube by default.", Default: func(m *Model, vm *VM) (Value, bool) {
 			return BoolValue(vm.Class != qube.RemoteVM && !(vm.Class == qube.DispVM && m.Truth(vm, "auto_cleanup"))), true
@@ -155,6 +157,9 @@ func keepDispTemplate(m *Model, vm *VM, v, _ Value) error {
 		return adminapi.Errorf(adminapi.VMInUse, "Cannot change template_for_dispvms to False while it is in use by the system by any of these properties: %s", strings.Join(system, ", "))
 	}
 	for _, o := range m.VMs() {
+		if m.IsPreload(o) { // they go
+			continue
+		}
 		for _, p := range []string{"default_dispvm", "management_dispvm", "template"} {
 			if e, ok := o.props[p]; ok && m.ref(e) == vm {
 				users = append(users, string(o.Name))

@@ -81,6 +81,9 @@ func (m *Model) SetFeature(vm *VM, name, value string) error {
 	if err := vetoFeature(name); err != nil {
 		return err
 	}
+	if err := checkPreload(name, value); err != nil {
+		return err
+	}
 	vm.putFeature(name, value)
 	m.dirty = true
 	if err := checkStored(name, value); err != nil {

@@ -129,7 +129,7 @@ func (s *System) mayStop(m *domain.Model, vm *domain.VM, force bool) error {
 	}
 	running := func(prop string) (names []string) {
 		for _, c := range m.VMs() {
-			if c != vm && c.Local() && c.Class != qube.AdminVM && !c.Halted() && m.Ref(c, prop) == vm {
+			if c != vm && c.Local() && c.Class != qube.AdminVM && !c.Halted() && !m.IsPreload(c) && m.Ref(c, prop) == vm {
 				names = append(names, string(c.Name))
 			}
 		}
@@ -144,7 +144,7 @@ func (s *System) mayStop(m *domain.Model, vm *domain.VM, force bool) error {
 	if n := running("audiovm"); len(n) > 0 {
 		return adminapi.Errorf(adminapi.VMInUse, "There are other VMs whose sound this VM carries: %s", strings.Join(n, ", "))
 	}
-	if vm.Run.State == qube.Paused {
+	if vm.Run.State == qube.Paused && !m.IsPreload(vm) {
 		return domain.NotRunning(vm)
 	}
 	return nil
@@ -162,18 +162,30 @@ func mayPause(vm *domain.VM) error {
 	return nil
 }
 
-// Unpause lets a paused qube run on.
+// Unpause lets a paused qube run on. A preloaded disposable counts as used then.
 func (s *System) Unpause(ctx context.Context, n qube.Name) error {
-	err := s.toggle(ctx, n, "domain-pre-unpaused", s.Driver.Resume, qube.Running, func(vm *domain.VM) error {
+	if err := s.unpause(ctx, n); err != nil {
+		return err
+	}
+	var t qube.Name
+	if err := s.Write(func(m *domain.Model) error { // also saves what going on has changed
+		if vm := m.VM(n); m.IsPreload(vm) {
+			t = m.Ref(vm, "template").Name
+		}
+		return nil
+	}); err != nil || t == "" {
+		return err
+	}
+	return s.used(t, n)
+}
+
+func (s *System) unpause(ctx context.Context, n qube.Name) error {
+	return s.toggle(ctx, n, "domain-pre-unpaused", s.Driver.Resume, qube.Running, func(vm *domain.VM) error {
 		if vm.Run.State != qube.Paused {
 			return domain.NotPaused(vm)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return s.Write(func(*domain.Model) error { return nil }) // saves what going on has changed
 }
 
 func (s *System) toggle(ctx context.Context, n qube.Name, pre string, act func(context.Context, qube.Name) error, to qube.State, check func(*domain.VM) error) error {

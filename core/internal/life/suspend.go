@@ -69,6 +69,7 @@ func (s *System) services(ctx context.Context, ns []qube.Name, service string) {
 // SuspendPre prepares the suspend of the machine: qubes are told, then paused. Those that
 // were paused before are remembered.
 func (s *System) SuspendPre(ctx context.Context) error {
+	s.pausePreloads()
 	running, agents, paused := s.active()
 	b, err := json.Marshal(paused)
 	if err == nil {
@@ -113,5 +114,6 @@ func (s *System) SuspendPost(ctx context.Context) error {
 	if err := s.FS.Remove(s.pausedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.Log.Warn("forgetting who was paused", "err", err)
 	}
+	s.resumePreloads()
 	return nil
 }

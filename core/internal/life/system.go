@@ -81,6 +81,7 @@ type System struct {
 		open map[string]volume.Pool
 	}
 	imports imports
+	preload preloads
 	files   sync.Mutex // over changes of the files in qubes' directories; before mu
 
 	ctx    context.Context // ends with Close
@@ -115,7 +116,12 @@ func Open(ctx context.Context, c Config) (*System, error) {
 		return nil, err
 	}
 	s.loadFirewalls()
-	s.m.Emit = s.bus.emit
+	s.m.Emit = func(e adminapi.Event) {
+		s.bus.emit(e)
+		s.hint(e)
+	}
+	s.preload.wake = make(chan struct{}, 1)
+	s.preload.busy, s.preload.ready = map[qube.Name]bool{}, map[qube.Name]chan struct{}{}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)
 	var plans []plan
@@ -129,6 +135,11 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	s.goes(s.saveLoop)
 	s.goes(func() { s.watch(events) })
 	s.goes(s.statsLoop)
+	s.preload.arm(time.Now(), preloadGap)
+	s.goes(func() {
+		s.dropInterrupted()
+		s.preloadLoop()
+	})
 	for i := range plans {
 		s.goes(func() { s.adoptDaemons(&plans[i]) })
 	}
