@@ -28,6 +28,7 @@ import (
 	"qubist/core/internal/store"
 	"qubist/core/paths"
 	"qubist/core/qube"
+	"qubist/core/qubesdb"
 	"qubist/storage/volume"
 )
 
@@ -42,7 +43,7 @@ type Daemons interface {
 	Keep(xids []qube.DomID)
 }
 
-// Config is what a System works with. All fields must be set.
+// Config is what a System works with. All fields but Database must be set.
 type Config struct {
 	Paths    paths.Paths
 	Driver   hypervisor.Driver
@@ -54,6 +55,8 @@ type Config struct {
 	Now      func() time.Time
 	// Dom0 measures dom0 itself: memory in use and processor time.
 	Dom0 func() (memKiB uint64, cpu time.Duration)
+	// Database is a client of a running qube's QubesDB; nil when no daemons run.
+	Database func(qube.Name) *qubesdb.Client
 	// Fresh fills a system that has no description yet.
 	Fresh func(*domain.Model)
 }
@@ -108,7 +111,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err := s.loadXID(); err != nil {
 		return nil, err
 	}
-	s.m.Emit = s.bus.emit
+	s.m.Emit = s.emit
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)
 	var plans []plan

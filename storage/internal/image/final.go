@@ -16,7 +16,10 @@ import (
 )
 
 // Programs are the guest programs that a build expects in its Bin directory.
-var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent"}
+var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qubesdb-daemon", "qubesdb"}
+
+// databaseTools are the names of program qubesdb.
+var databaseTools = []string{"cmd", "read", "write", "rm", "multiread", "list", "watch", "read-bool"}
 
 // setFiles are the files of a finished set.
 var setFiles = []string{"root.img", "vmlinuz", "initramfs", "manifest.json"}
@@ -91,6 +94,10 @@ func (b *Builder) contents() ([]node, []byte, error) {
 			init = body
 		case "qrexec-client-vm":
 			nodes = append(nodes, node{path: "/usr/bin/" + p, link: "../lib/qubes/" + p})
+		case "qubesdb":
+			for _, t := range databaseTools {
+				nodes = append(nodes, node{path: "/usr/bin/qubesdb-" + t, link: "../lib/qubes/" + p})
+			}
 		}
 	}
 	return nodes, init, nil
