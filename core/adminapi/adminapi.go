@@ -104,6 +104,13 @@ const (
 	StoragePool            = "StoragePoolException"
 	VolumeCopyTokenMissing = "QubesVolumeCopyTokenNotFoundError"
 	VolumeRevisionNotFound = "QubesVolumeRevisionNotFoundError"
+	BackupProfileNotFound  = "QubesBackupProfileNotFoundError"
+	BackupAlreadyRunning   = "BackupAlreadyRunningError"
+	DeviceNotAssigned      = "DeviceNotAssigned"
+	DeviceNotFound         = "DeviceNotFound"
+	DeviceAlreadyAttached  = "DeviceAlreadyAttached"
+	DeviceAlreadyAssigned  = "DeviceAlreadyAssigned"
+	AssignmentMode         = "QubesUnrecognizedDeviceAssignmentMode"
 )
 
 // field reports whether s may stand in a NUL-separated frame.

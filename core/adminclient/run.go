@@ -18,6 +18,7 @@ import (
 type Run struct {
 	VM, User, Command string
 	Root              string // instance (--root); "" for the default
+	Prefix            string // sent before Stdin; at most 100 KiB
 	Stdin             io.Reader
 	Stdout, Stderr    io.Writer
 	NoWait            bool
@@ -54,6 +55,9 @@ func (r Run) execute(ctx context.Context, bin string) (int, error) {
 	user := r.User
 	if user == "" {
 		user = "DEFAULT"
+	}
+	if r.Prefix != "" {
+		args = append(args, "-p", r.Prefix)
 	}
 	args = append(args, "-d", r.VM, user+":"+r.Command)
 	cmd := exec.CommandContext(ctx, bin, args...)

@@ -53,6 +53,32 @@ func New(root string) (Paths, error) {
 	return Paths{Lib: xdg("XDG_DATA_HOME", ".local/share"), Run: run, Log: filepath.Join(xdg("XDG_STATE_HOME", ".local/state"), "log"), Etc: xdg("XDG_CONFIG_HOME", ".config")}, nil
 }
 
+// UserState is where programs of one user keep what concerns only this user and the instance
+// of root: below root when it (or QUBIST_ROOT) is given, else the XDG state directory.
+func UserState(root string) (string, error) {
+	if root == "" {
+		root = os.Getenv(Default)
+	}
+	if root != "" {
+		abs, err := filepath.Abs(root)
+		if err != nil {
+			return "", fmt.Errorf("resolving root %q: %w", root, err)
+		}
+		return filepath.Join(abs, "state"), nil
+	}
+	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "qubist"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the home directory: %w", err)
+	}
+	return filepath.Join(home, ".local/state", "qubist"), nil
+}
+
+// DaemonsDir holds the per-VM daemons' pid files, <xid>.<program>.pid.
+func (p Paths) DaemonsDir() string { return filepath.Join(p.Run, "daemons") }
+
 // QubesdSocket serves admin.* methods.
 func (p Paths) QubesdSocket() string { return filepath.Join(p.Run, "qubesd.sock") }
 

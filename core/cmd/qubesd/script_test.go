@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	cmds := map[string]func(){"qubesd": main}
-	for _, tool := range []string{"qvm", "qvm-ls", "qvm-prefs", "qvm-create", "qvm-remove", "qvm-start", "qvm-shutdown", "qvm-kill", "qvm-pause", "qvm-unpause", "qvm-run", "qvm-check", "qvm-features", "qvm-tags", "qubes-prefs"} {
+	for _, tool := range append(qvm.Tools(), "qvm") {
 		cmds[tool] = func() {
 			os.Exit(qvm.Main(context.Background(), qvm.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Run: adminclient.RunCommand}, append([]string{tool}, os.Args[1:]...)))
 		}

@@ -15,5 +15,5 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(qvm.Main(ctx, qvm.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Run: adminclient.RunCommand}, os.Args))
+	os.Exit(qvm.Main(ctx, qvm.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Run: adminclient.RunCommand, Display: os.Getenv("DISPLAY") != ""}, os.Args))
 }

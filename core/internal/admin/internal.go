@@ -97,7 +97,7 @@ func number(s, what string) (int64, error) {
 }
 
 func importBegin(ctx context.Context, c *Call) ([]byte, error) {
-	if _, _, err := c.findVolume(); err != nil {
+	if _, err := c.findVolume(); err != nil {
 		var e *adminapi.Error
 		if errors.As(err, &e) && e.Kind == adminapi.PermissionDenied {
 			return nil, protocolError("%s", e.Message)

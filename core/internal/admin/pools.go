@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,7 +47,9 @@ func poolMethods() []Method {
 			}
 			return out, nil
 		}),
-		read("Info", must, poolInfo),
+		{Name: "admin.pool.Info", Dest: onDom0, Arg: must, Payload: no, Scope: "global", Flags: "R", Do: poolInfo},
+		{Name: "admin.pool.UsageDetails", Dest: onDom0, Arg: must, Payload: no, Scope: "global", Flags: "R", Do: poolUsage},
+		{Name: "admin.pool.Set.ephemeral_volatile", Dest: onDom0, Arg: must, Payload: must, Scope: "global", Flags: "RW", Write: poolEphemeral},
 		read("volume.List", must, poolVolumes),
 		{Name: "admin.pool.Add", Dest: onDom0, Arg: must, Payload: must, Scope: "global", Flags: "RW", Write: poolAdd},
 		{Name: "admin.pool.Remove", Dest: onDom0, Arg: must, Payload: no, Scope: "global", Flags: "RW", Write: poolRemove},
@@ -113,10 +116,11 @@ func (d PoolDriver) settle(values map[string]string) ([]domain.KV, error) {
 				return nil, adminapi.Errorf(adminapi.ValueError, "Invalid value for revisions_to_keep")
 			}
 		case o.Name == "ephemeral_volatile":
-			// A pool that promised encryption and did not encrypt would be worse than none.
-			if b, ok := domain.ParseBool(v); !ok || b {
-				return nil, adminapi.Errorf(adminapi.NotImplemented, "Encrypted volatile volumes are not available")
+			b, ok := domain.ParseBool(v)
+			if !ok {
+				return nil, adminapi.Errorf(adminapi.ValueError, "Invalid value for ephemeral_volatile")
 			}
+			v = adminapi.PyBool(b)
 		}
 		if !o.Unkept {
 			out = append(out, domain.KV{Key: o.Name, Value: v})
@@ -161,17 +165,16 @@ func poolRevisions(m *domain.Model, c *Call) ([]byte, error) {
 		return nil, err
 	case n < -1:
 		return nil, protocolError("Value can't be lower than -1")
-	case p.Driver == "linux-kernel" && n != 0:
-		return nil, adminapi.Errorf(adminapi.ValueError, "LinuxKernel supports only revisions_to_keep=0")
+	case p.Driver == kernelDriver:
+		if n != 0 {
+			return nil, adminapi.Errorf(adminapi.ValueError, "LinuxKernel supports only revisions_to_keep=0")
+		}
+		return nil, nil
 	case p.Driver == "file" && n > 1:
 		return nil, adminapi.Errorf(adminapi.ValueError, "FilePool supports maximum 1 volume revision to keep")
 	}
-	for i := range p.Options {
-		if p.Options[i].Key == "revisions_to_keep" {
-			p.Options[i].Value = strconv.Itoa(n)
-			m.Touch()
-		}
-	}
+	p.SetOption("revisions_to_keep", strconv.Itoa(n))
+	m.Touch()
 	return nil, nil
 }
 
@@ -182,8 +185,37 @@ func findPool(m *domain.Model, c *Call) (*domain.Pool, error) {
 	return nil, adminapi.Errorf(adminapi.PermissionDenied, "Argument not in 'pools'")
 }
 
-func poolInfo(m *domain.Model, c *Call) ([]byte, error) {
-	p, err := findPool(m, c)
+// copyPool is the pool the call names.
+func (c *Call) copyPool() (p domain.Pool, parent string, err error) {
+	err = c.api.Sys.Read(func(m *domain.Model) error {
+		found, err := findPool(m, c)
+		if err != nil {
+			return err
+		}
+		p = *found
+		p.Options = slices.Clone(found.Options)
+		parent = included(m, found)
+		return nil
+	})
+	return p, parent, err
+}
+
+// included is the pool whose directory holds that of p, "" when there is none.
+func included(m *domain.Model, p *domain.Pool) string {
+	var name, longest string
+	for _, o := range m.Pools {
+		d := strings.TrimRight(o.Option("dir_path"), "/")
+		if o.Name != p.Name && d != "" && len(d) > len(longest) && strings.HasPrefix(p.Option("dir_path"), d+"/") {
+			name, longest = o.Name, d
+		}
+	}
+	return name
+}
+
+const kernelDriver = "linux-kernel"
+
+func poolInfo(ctx context.Context, c *Call) ([]byte, error) {
+	p, parent, err := c.copyPool()
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +227,46 @@ func poolInfo(m *domain.Model, c *Call) ([]byte, error) {
 	for _, k := range slices.Sorted(maps.Keys(kv)) {
 		out = fmt.Appendf(out, "%s=%s\n", k, kv[k])
 	}
+	if p.Driver != kernelDriver {
+		if size, used, ok := c.api.Sys.Space(ctx, p.Name); ok {
+			out = fmt.Appendf(out, "size=%d\nusage=%d\n", size, used)
+		}
+	}
+	if parent != "" {
+		out = fmt.Appendf(out, "included_in=%s\n", parent)
+	}
 	return out, nil
+}
+
+func poolUsage(ctx context.Context, c *Call) ([]byte, error) {
+	p, _, err := c.copyPool()
+	if err != nil || p.Driver == kernelDriver {
+		return nil, err
+	}
+	size, used, ok := c.api.Sys.Space(ctx, p.Name)
+	if !ok {
+		return nil, nil
+	}
+	return fmt.Appendf(nil, "data_size=%d\ndata_usage=%d\n", size, used), nil
+}
+
+// poolEphemeral changes the default for volatile volumes. Pools of kernels have none and
+// take no notice.
+func poolEphemeral(m *domain.Model, c *Call) ([]byte, error) {
+	p, err := findPool(m, c)
+	if err != nil {
+		return nil, err
+	}
+	on, ok := domain.ParseBool(string(c.Payload))
+	if !ok {
+		return nil, protocolError("Payload is not boolean ASCII")
+	}
+	if p.Driver == kernelDriver {
+		return nil, nil
+	}
+	p.SetOption("ephemeral_volatile", adminapi.PyBool(on))
+	m.Touch()
+	return nil, nil
 }
 
 func poolVolumes(m *domain.Model, c *Call) ([]byte, error) {
@@ -204,7 +275,7 @@ func poolVolumes(m *domain.Model, c *Call) ([]byte, error) {
 		return nil, err
 	}
 	ids := map[string]bool{}
-	if p.Driver == "linux-kernel" {
+	if p.Driver == kernelDriver {
 		for _, k := range m.Host.Kernels() {
 			ids[k] = true
 		}

@@ -41,6 +41,8 @@ type API struct {
 	Drivers []PoolDriver
 	// Status are the lines of admin.qubist.Status.
 	Status []domain.KV
+
+	tokens tokens
 }
 
 // Call is a request whose source and destination exist.

@@ -115,7 +115,7 @@ func (m *Method) check(c *Call) error {
 
 // AdminSet is qubesd.sock, InternalSet qubesd.internal.sock.
 func AdminSet() Set {
-	return newSet(propertyMethods(), lifeMethods(), createMethods(), labelMethods(), featureMethods(), tagMethods(), volumeMethods(), poolMethods())
+	return newSet(propertyMethods(), lifeMethods(), createMethods(), labelMethods(), featureMethods(), tagMethods(), volumeMethods(), poolMethods(), firewallMethods(), deviceMethods())
 }
 
 // InternalSet is what dom0's own helpers may call.

@@ -7,7 +7,6 @@ import (
 
 	"qubist/core/adminapi"
 	"qubist/core/internal/domain"
-	"qubist/storage/volume"
 )
 
 func volumeMethods() []Method {
@@ -22,6 +21,17 @@ func volumeMethods() []Method {
 		{Name: "admin.vm.volume.Info", Dest: anywhere, Arg: must, Payload: no, Scope: "local", Flags: "R", Do: volumeInfo},
 		{Name: "admin.vm.volume.Resize", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Do: volumeResize},
 		{Name: "admin.vm.volume.Set.revisions_to_keep", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Write: setRevisions},
+		{Name: "admin.vm.volume.Set.ephemeral", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Write: setEphemeral},
+		{Name: "admin.vm.volume.ListSnapshots", Dest: anywhere, Arg: must, Payload: no, Scope: "local", Flags: "R", Do: listSnapshots},
+		{Name: "admin.vm.volume.Revert", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Do: volumeRevert},
+		{Name: "admin.vm.volume.Clear", Dest: anywhere, Arg: must, Payload: no, Scope: "local", Flags: "RW", Do: func(ctx context.Context, c *Call) ([]byte, error) {
+			if _, err := c.findVolume(); err != nil {
+				return nil, err
+			}
+			return nil, c.api.Sys.Clear(ctx, c.Dest, c.Arg)
+		}},
+		{Name: "admin.vm.volume.CloneFrom", Dest: anywhere, Arg: must, Payload: no, Scope: "local", Flags: "RW", Do: cloneFrom},
+		{Name: "admin.vm.volume.CloneTo", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Do: cloneTo},
 		{Name: "admin.vm.volume.Set.rw", Dest: anywhere, Arg: must, Payload: must, Scope: "local", Flags: "RW", Write: setRW},
 	}
 }
@@ -93,7 +103,7 @@ func setRW(m *domain.Model, c *Call) ([]byte, error) {
 }
 
 func volumeResize(ctx context.Context, c *Call) ([]byte, error) {
-	if _, _, err := c.findVolume(); err != nil {
+	if _, err := c.findVolume(); err != nil {
 		return nil, err
 	}
 	size, err := number(strings.TrimSpace(string(c.Payload)), "Volume size")
@@ -103,8 +113,8 @@ func volumeResize(ctx context.Context, c *Call) ([]byte, error) {
 	return nil, c.api.Sys.Resize(ctx, c.Dest, c.Arg, size)
 }
 
-// findVolume gives a copy of the volume the call names.
-func (c *Call) findVolume() (v domain.Volume, vid volume.ID, err error) {
+// findVolume gives a copy of the volume the call names, with the id it has now.
+func (c *Call) findVolume() (v domain.Volume, err error) {
 	err = c.api.Sys.Read(func(m *domain.Model) error {
 		if err := c.present(m); err != nil {
 			return err
@@ -113,18 +123,27 @@ func (c *Call) findVolume() (v domain.Volume, vid volume.ID, err error) {
 		if err != nil {
 			return err
 		}
-		v, vid = *found, found.ID
-		if v.Name == "kernel" { // follows the property
-			vid = volume.ID(m.Text(c.dest(m), "kernel"))
-		}
+		v = *found
+		v.ID = m.VolumeID(c.dest(m), found)
 		return nil
 	})
-	return v, vid, err
+	return v, err
 }
 
 func volumeInfo(ctx context.Context, c *Call) ([]byte, error) {
-	v, vid, err := c.findVolume()
+	v, err := c.findVolume()
 	if err != nil {
+		return nil, err
+	}
+	var path string
+	var ephemeral bool
+	if err := c.api.Sys.Read(func(m *domain.Model) error {
+		if err := c.present(m); err != nil {
+			return err
+		}
+		path, ephemeral = m.VolumePath(c.dest(m), &v), m.EphemeralVolume(&v)
+		return nil
+	}); err != nil {
 		return nil, err
 	}
 	usage := int64(0)
@@ -132,6 +151,6 @@ func volumeInfo(ctx context.Context, c *Call) ([]byte, error) {
 		usage = c.api.Sys.Usage(ctx, v.Config)
 	}
 	b := adminapi.PyBool
-	return fmt.Appendf(nil, "pool=%s\nvid=%s\nsize=%d\nusage=%d\nrw=%s\nsource=%s\npath=\nsave_on_stop=%s\nsnap_on_start=%s\nrevisions_to_keep=%d\nephemeral=%s\n",
-		v.Pool, vid, v.Size, usage, b(v.RW), v.Source, b(v.SaveOnStop), b(v.SnapOnStart), v.RevisionsToKeep, b(v.Ephemeral != nil && *v.Ephemeral)), nil
+	return fmt.Appendf(nil, "pool=%s\nvid=%s\nsize=%d\nusage=%d\nrw=%s\nsource=%s\npath=%s\nsave_on_stop=%s\nsnap_on_start=%s\nrevisions_to_keep=%d\nephemeral=%s\nis_outdated=%s\n",
+		v.Pool, v.ID, v.Size, usage, b(v.RW), v.Source, path, b(v.SaveOnStop), b(v.SnapOnStart), v.RevisionsToKeep, b(ephemeral), b(c.api.Sys.Outdated(ctx, v.Config))), nil
 }

@@ -142,6 +142,7 @@ func (m *Model) inheritFrom(vm, t *VM, cleanup bool) {
 		}
 	}
 	vm.tags = slices.Clone(t.tags)
+	vm.Firewall = slices.Clone(t.Firewall)
 	if cleanup {
 		vm.props["auto_cleanup"] = BoolValue(true)
 	}
@@ -175,7 +176,7 @@ func (m *Model) Remove(vm *VM) error {
 		return adminapi.Errorf(adminapi.VMInUse, "VM installed by package manager: %s", vm.Name)
 	}
 	m.Fire(nil, "domain-pre-delete", "vm", string(vm.Name))
-	if m.referred(vm) {
+	if m.referred(vm) || m.providesAssigned(vm) {
 		return adminapi.Errorf(adminapi.VMInUse, "Domain is in use: '%s';  see 'journalctl -u qubesd -e' in dom0 for details", vm.Name)
 	}
 	delete(m.vms, vm.Name)

@@ -3,7 +3,6 @@ package domain
 import (
 	"encoding/xml"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +29,7 @@ func (m *Model) File() store.File {
 		if vm.Pending {
 			continue
 		}
-		d := store.Domain{ID: fmt.Sprintf("domain-%d", vm.QID), Class: string(vm.Class), Properties: m.fileProps(vm), Devices: slices.Clone(vm.devices)}
+		d := store.Domain{ID: fmt.Sprintf("domain-%d", vm.QID), Class: string(vm.Class), Properties: m.fileProps(vm), Devices: vm.fileDevices()}
 		for _, ft := range vm.features {
 			d.Features = append(d.Features, store.Feature{Name: ft.Key, Value: ft.Value})
 		}
@@ -198,7 +197,9 @@ func (m *Model) loadVM(d *store.Domain) error {
 			vm.tags = append(vm.tags, t.Name)
 		}
 	}
-	vm.devices = slices.Clone(d.Devices)
+	if err := vm.loadDevices(d.Devices); err != nil {
+		return err
+	}
 	if err := vm.loadVolumes(d.Volumes); err != nil {
 		return err
 	}

@@ -78,6 +78,11 @@ func sortFile(f *store.File) {
 	}
 	for i := range f.Domains {
 		d := &f.Domains[i]
+		// A class without assignments says nothing.
+		d.Devices = slices.DeleteFunc(d.Devices, func(c store.Devices) bool { return len(c.Devices) == 0 })
+		if len(d.Devices) == 0 {
+			d.Devices = nil
+		}
 		slices.SortFunc(d.Properties, byName)
 		slices.SortFunc(d.Tags, func(a, b store.Tag) int { return strings.Compare(a.Name, b.Name) })
 		if d.Volumes != nil {

@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"qubist/core/adminapi"
-	"qubist/core/internal/store"
+	"qubist/core/adminapi/device"
 	"qubist/core/qube"
+	"qubist/netvm/rule"
 	"qubist/storage/volume"
 )
 
@@ -65,6 +66,17 @@ func (p *Pool) Option(key string) string {
 	return ""
 }
 
+// SetOption gives a driver option a value.
+func (p *Pool) SetOption(key, value string) {
+	for i := range p.Options {
+		if p.Options[i].Key == key {
+			p.Options[i].Value = value
+			return
+		}
+	}
+	p.Options = append(p.Options, KV{key, value})
+}
+
 // Volume is a qube's volume and what only the model keeps of it.
 type Volume struct {
 	volume.Config
@@ -82,11 +94,14 @@ type VM struct {
 	Run     Run
 	// Pending marks a qube whose volumes are still being made: it is not saved.
 	Pending bool
+	// Firewall are the rules for the qube's traffic; nil stands for accepting all. They are
+	// kept in a file of their own.
+	Firewall []rule.Rule
 
 	props    map[string]Value
 	features []KV
 	tags     []string
-	devices  []store.Devices
+	assigned []device.Assignment
 }
 
 // Run is what is known of a qube's domain. The model only reads it.
@@ -96,6 +111,8 @@ type Run struct {
 	Since  time.Time  // start of the domain
 	MemKiB uint64
 	CPU    time.Duration
+	// Attached are the devices the domain has now.
+	Attached []device.Assignment
 }
 
 // DomUUID is dom0's UUID.

@@ -21,7 +21,8 @@ type Def struct {
 	// Inherit: the default is the template's value when there is a template, and changes of
 	// a template's value are announced on its qubes.
 	Inherit bool
-	NoReset bool // resetting would break the system, upstream's bug (spec admin-api.md §11)
+	Own     func(m *Model, vm *VM) (Value, bool) // a default that goes before an inherited one
+	NoReset bool                                 // resetting would break the system, upstream's bug (spec admin-api.md §11)
 
 	Field   func(vm *VM) Value                   // where a Fixed value is kept
 	Parse   func(s string) (Value, error)        // replaces the type's parser
@@ -107,6 +108,11 @@ func (m *Model) value(vm *VM, d *Def) (v Value, isDefault, ok bool) {
 func (m *Model) defaultOf(vm *VM, d *Def) (Value, bool) {
 	if d.Field != nil && vm != nil && vm.Class == qube.AdminVM {
 		return d.Field(vm), true
+	}
+	if d.Own != nil {
+		if v, ok := d.Own(m, vm); ok {
+			return v, true
+		}
 	}
 	if d.Inherit && vm != nil {
 		if t := m.Ref(vm, "template"); t != nil {

@@ -29,11 +29,11 @@ func resourceProperties() []*Def {
 		{Name: "maxmem", Type: "int", Classes: "A", Doc: "Most memory dom0 may have, in MiB.", ReadOnly: true, Default: func(m *Model, _ *VM) (Value, bool) { return IntValue(m.Host.Dom0MaxMiB), true }},
 		{Name: "stubdom_mem", Type: "int", Classes: qubesVM, Doc: "Memory of the domain that emulates devices, in MiB.", Default: fixed(Value{}), Check: positive("stubdom_mem")},
 		{Name: "vcpus", Type: "int", Classes: qubesVM, Doc: "Number of processors.", Inherit: true, Default: fixed(IntValue(2)), Check: positive("vcpus")},
-		{Name: "virt_mode", Type: "str", Classes: qubesVM, Doc: "Kind of virtual machine: hvm, pv or pvh.", Inherit: true, Default: fixed(TextValue("pvh")), Check: checkVirtMode},
+		{Name: "virt_mode", Type: "str", Classes: qubesVM, Doc: "Kind of virtual machine: hvm, pv or pvh.", Default: virtModeDefault, Check: checkVirtMode},
 		{Name: "debug", Type: "bool", Classes: qubesVM, Doc: "Start with more diagnostics.", Default: fixed(BoolValue(false))},
 		{Name: "kernel", Type: "str", Classes: qubesVM, Doc: "Kernel from dom0; empty for the qube's own.", Inherit: true, Check: checkKernelName, PreSet: kernelInstalled,
 			Default: func(m *Model, _ *VM) (Value, bool) { return m.Value(nil, "default_kernel") }},
-		{Name: "kernelopts", Type: "str", Classes: qubesVM, Doc: "Additional words of the kernel command line.", Late: true, Inherit: true, Default: kernelOptsDefault, Check: func(_ *Model, _ *VM, v Value) (Value, error) {
+		{Name: "kernelopts", Type: "str", Classes: qubesVM, Doc: "Additional words of the kernel command line.", Late: true, Inherit: true, Own: kernelOptsOwn, Default: kernelOptsDefault, Check: func(_ *Model, _ *VM, v Value) (Value, error) {
 			if len(v.S) > maxKernelOpts {
 				return v, adminapi.Errorf(adminapi.PropertyValue, "Kernelopts value too long (512 chars max)")
 			}
@@ -68,6 +68,9 @@ func maxmemHalted(_ *Model, vm *VM, v, old Value) error {
 // maxmemDefault: 0 when memory cannot be balanced, else the template's, else ten times the
 // memory for Linux, at most half of the machine.
 func maxmemDefault(m *Model, vm *VM) (Value, bool) {
+	if vm.hasPCI() {
+		return IntValue(0), true
+	}
 	if m.Text(vm, "virt_mode") == "hvm" {
 		_, announces := m.announcesServices(vm)
 		if !m.FeatureWithTemplate(vm, "qrexec") || announces && !m.FeatureWithTemplate(vm, "supported-service.meminfo-writer") {
@@ -96,13 +99,46 @@ func (m *Model) announcesServices(vm *VM) (*VM, bool) {
 	return nil, false
 }
 
-func checkVirtMode(_ *Model, _ *VM, v Value) (Value, error) {
+// virtModeDefault: devices on the PCI bus need an emulated machine.
+func virtModeDefault(m *Model, vm *VM) (Value, bool) {
+	if vm.hasPCI() {
+		return TextValue("hvm"), true
+	}
+	if t := m.Ref(vm, "template"); t != nil {
+		return m.Value(t, "virt_mode")
+	}
+	return TextValue("pvh"), true
+}
+
+func checkVirtMode(_ *Model, vm *VM, v Value) (Value, error) {
 	v.S = strings.ToLower(v.S)
 	switch v.S {
-	case "hvm", "pv", "pvh":
+	case "pvh":
+		if vm.hasPCI() {
+			return v, adminapi.Errorf(adminapi.PropertyValue, "pvh mode can't be set if pci devices are attached")
+		}
+		return v, nil
+	case "hvm", "pv":
 		return v, nil
 	}
 	return v, adminapi.Errorf(adminapi.PropertyValue, "Invalid virtualization mode, supported values: hvm, pv, pvh")
+}
+
+// kernelOptsOwn are defaults that go before the template's options.
+func kernelOptsOwn(m *Model, vm *VM) (Value, bool) {
+	kernel := m.Text(vm, "kernel")
+	switch {
+	case kernel == "":
+		return TextValue(""), true
+	case !vm.hasPCI():
+		return Value{}, false
+	}
+	s, _ := m.Host.KernelText(kernel, "default-kernelopts-pci.txt")
+	s = strings.TrimSpace(s)
+	if v, _ := m.Dom0().Feature("suspend-s0ix"); v != "" {
+		s += " qubes_exp_pm_use_suspend=1"
+	}
+	return TextValue(s), true
 }
 
 func kernelOptsDefault(m *Model, vm *VM) (Value, bool) {

@@ -37,6 +37,9 @@ func volumeKinds(c qube.Class) []volumeKind {
 	return nil
 }
 
+// Dir is the directory of a local qube's files, below the instance's library.
+func (vm *VM) Dir() string { return dirPrefix(vm.Class) + "/" + string(vm.Name) }
+
 func dirPrefix(c qube.Class) string {
 	if c == qube.TemplateVM {
 		return "vm-templates"
@@ -128,4 +131,41 @@ func (m *Model) relink(vm *VM) {
 		}
 	}
 	m.dirty = true
+}
+
+// VolumeID is the volume's id in its pool; a kernel's follows the property.
+func (m *Model) VolumeID(vm *VM, v *Volume) volume.ID {
+	if v.Name == "kernel" {
+		return volume.ID(m.Text(vm, "kernel"))
+	}
+	return v.ID
+}
+
+// EphemeralVolume reports whether v is to be encrypted with a key that is thrown away.
+func (m *Model) EphemeralVolume(v *Volume) bool {
+	if v.Ephemeral != nil {
+		return *v.Ephemeral
+	}
+	p := m.Pool(v.Pool)
+	if p == nil || v.SaveOnStop || v.SnapOnStart || !v.RW {
+		return false
+	}
+	b, _ := ParseBool(p.Option("ephemeral_volatile"))
+	return b
+}
+
+// VolumePath is the file of a volume as clients are told it, "" for pools without files.
+func (m *Model) VolumePath(vm *VM, v *Volume) string {
+	p := m.Pool(v.Pool)
+	if p == nil || p.Option("dir_path") == "" {
+		return ""
+	}
+	path := p.Option("dir_path") + "/" + string(m.VolumeID(vm, v))
+	switch p.Driver {
+	case "linux-kernel":
+		return path + "/modules.img"
+	case "file-reflink":
+		return path + "-dirty.img"
+	}
+	return path + ".img"
 }

@@ -31,6 +31,7 @@ func TestDesktop(t *testing.T) {
 		{"FramedWindow", framedWindow, true},
 		{"TypedCallIsAsked", typedCall, false},
 		{"BytesBetweenQubes", bytesBetweenQubes, false},
+		{"FileCopied", fileCopied, false},
 		{"RefusedCalls", refusedCalls, false},
 		{"ResizeAndEnd", resizeAndEnd, false},
 		{"KilledDaemonsComeBack", killedDaemons, false},
@@ -234,7 +235,7 @@ func (d *desk) framed(title string, colour uint32, shot string) window {
 
 func framedWindow(d *desk) {
 	began := time.Now()
-	d.do(time.Minute, "qvm-run", "work", "xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 90x24")
+	d.do(time.Minute, "qvm-run", "work", "xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 90x24 >/dev/null 2>&1 & true")
 	d.until(90*time.Second, "the xterm of work", func() error { _, err := d.find(`^\[work\]`); return err })
 	d.figure("xterm in a running qube: command to window", time.Since(began))
 	w := d.framed(`^\[work\]`, blue, "desktop-work")
@@ -306,15 +307,22 @@ func typedCall(d *desk) {
 	d.screenshot("desktop-answered")
 }
 
-// asked runs a command in work that makes an asked call, answers it, and gives its output.
+// asked runs a command in work that calls test.Echo, answers it, and gives its output.
 func (d *desk) asked(command string, answer func(*terminal)) string {
+	d.t.Helper()
+	return d.askedFor("test.Echo", command, answer)
+}
+
+// askedFor runs a command in work that makes an asked call of service, answers the
+// question, and gives the command's output.
+func (d *desk) askedFor(service, command string, answer func(*terminal)) string {
 	d.t.Helper()
 	out := make(chan string, 1)
 	go func() {
 		text, err := d.try(3*time.Minute, "qvm-run", "--pass-io", "work", command)
 		out <- fmt.Sprintf("%s[%v]", text, exitCode(err))
 	}()
-	term := d.prompt("test.Echo")
+	term := d.prompt(service)
 	defer term.close() // only one front end at a time
 	answer(term)
 	select {
@@ -331,6 +339,28 @@ func bytesBetweenQubes(d *desk) {
 		qrexec-client-vm vault test.Echo < /tmp/sent > /tmp/back && cmp /tmp/sent /tmp/back && echo same`
 	if got := d.asked(command, (*terminal).allow); got != "same\n[0]" {
 		d.t.Errorf("4 MB to vault and back: %q", got)
+	}
+}
+
+// fileCopied sends a folder with qvm-copy: bytes and permissions arrive, under the sender's
+// name; a second copy may not replace the first.
+func fileCopied(d *desk) {
+	d.inside("work", "mkdir -p ~/letters && cd ~/letters && head -c 3000000 /dev/urandom > big && echo '#!/bin/sh' > run && chmod 750 run && ln -s run link")
+	const list = "cd %s/letters && sha256sum big run link && stat -c '%%n %%A %%s %%Y' big run && readlink link"
+	want := d.inside("work", fmt.Sprintf(list, "~"))
+	began := time.Now()
+	if got := d.askedFor("qubes.Filecopy", "qvm-copy ~/letters 2>&1", (*terminal).allow); got != "[0]" {
+		d.t.Errorf("qvm-copy: %q", got)
+	}
+	d.figure("3 MB in three files to vault, with the question", time.Since(began))
+	if got := d.inside("vault", fmt.Sprintf(list, "~/QubesIncoming/work")); got != want {
+		d.t.Errorf("vault has\n%s\nwork sent\n%s", got, want)
+	}
+	if got := d.inside("vault", "stat -c '%a %U' ~/QubesIncoming/work"); got != "700 user\n" {
+		d.t.Errorf("the receiving folder: %q", got)
+	}
+	if got := d.askedFor("qubes.Filecopy", "qvm-copy ~/letters 2>&1", (*terminal).allow); !strings.Contains(got, "exists there already") || strings.HasSuffix(got, "[0]") {
+		d.t.Errorf("a second copy: %q", got)
 	}
 }
 
@@ -388,7 +418,7 @@ func nonEmpty(s string) error {
 // killedDaemons kills each daemon of the instance in turn: the qube runs on, its window
 // comes back, calls work again.
 func killedDaemons(d *desk) {
-	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor -e sleep 3600")
+	d.do(time.Minute, "qvm-run", "work", "xterm -T survivor -e sleep 3600 >/dev/null 2>&1 & true")
 	d.framed(`^\[work\] survivor`, blue, "survivor-before")
 	boot := d.inside("work", "cat /proc/sys/kernel/random/boot_id")
 	for _, program := range []string{"qubes-guid", "qrexec-daemon", "qubes-vchand", "qubesd", "qrexec-policy-daemon"} {

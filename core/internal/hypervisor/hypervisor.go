@@ -72,7 +72,7 @@ type Event struct {
 // Accel tells how guests execute.
 type Accel struct {
 	KVM    bool
-	Reason string // one sentence for the user when KVM is false
+	Reason string // for the user when KVM is false: a clause without a full stop
 }
 
 // Driver builds and watches domains of one instance. Methods may be called concurrently;

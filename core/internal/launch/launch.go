@@ -49,8 +49,8 @@ type Starter interface {
 	Forget(d Daemon)
 }
 
-// ErrNoDisplay: the daemon needs a display and there is none yet.
-var ErrNoDisplay = errors.New("no display yet")
+// ErrNoDisplay: the daemon needs a display and there is none, not yet or no longer.
+var ErrNoDisplay = errors.New("no display")
 
 // Times between attempts and to end politely.
 const (

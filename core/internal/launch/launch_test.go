@@ -202,13 +202,22 @@ func TestDisplayIsAwaited(t *testing.T) {
 	if err := g.Start(ctx, daemon(true)); err == nil {
 		t.Fatal("started without a display")
 	}
-	if err := os.WriteFile(p.dir+"/display", []byte(":42\n/x/auth\n"), 0o600); err != nil {
-		t.Fatal(err)
+	write := func(display string) {
+		if err := os.WriteFile(p.dir+"/display", []byte(display+"\n/x/auth\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	write(":31999") // recorded, but nobody serves it
+	again, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := g.Start(again, daemon(true)); err == nil {
+		t.Fatal("started on a display that is gone")
+	}
+	write("far:42")
 	if err := g.Start(limit(t), daemon(true)); err != nil {
 		t.Fatal(err)
 	}
-	if _, lines := p.runs(); len(lines) != 1 || !strings.HasSuffix(lines[0], "DISPLAY=:42") {
+	if _, lines := p.runs(); len(lines) != 1 || !strings.HasSuffix(lines[0], "DISPLAY=far:42") {
 		t.Errorf("ran %q", lines)
 	}
 }

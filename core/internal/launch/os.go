@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -127,7 +129,27 @@ func (o *OS) display() ([]string, error) {
 	if d == "" {
 		return nil, ErrNoDisplay
 	}
+	if !listens(d) {
+		return nil, ErrNoDisplay
+	}
 	return []string{"DISPLAY=" + d, "XAUTHORITY=" + auth}, nil
+}
+
+// listens says whether somebody serves a local display (":0", ":0.1"). One that it cannot
+// tell about is left to the window daemon.
+func listens(display string) bool {
+	number, ok := strings.CutPrefix(strings.TrimPrefix(display, "unix"), ":")
+	if !ok {
+		return true
+	}
+	number, _, _ = strings.Cut(number, ".")
+	for _, name := range []string{"/tmp/.X11-unix/X" + number, "@/tmp/.X11-unix/X" + number} {
+		if c, err := net.DialTimeout("unix", name, time.Second); err == nil {
+			c.Close()
+			return true
+		}
+	}
+	return false
 }
 
 func (o *OS) read(path string) (record, bool) {

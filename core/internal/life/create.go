@@ -19,6 +19,7 @@ func (s *System) Create(ctx context.Context, describe func(*domain.Model) (domai
 	var (
 		vm   *domain.VM
 		vols []volume.Config
+		dir  string
 	)
 	if err := s.Write(func(m *domain.Model) error {
 		n, err := describe(m)
@@ -28,12 +29,18 @@ func (s *System) Create(ctx context.Context, describe func(*domain.Model) (domai
 		if vm, err = m.Add(n); err != nil {
 			return err
 		}
-		vols = configs(vm)
+		vols, dir = configs(vm), s.dir(vm)
 		return nil
 	}); err != nil {
 		return "", err
 	}
-	if err := s.createVolumes(ctx, vols); err != nil {
+	err := s.createVolumes(ctx, vols)
+	if err == nil && vm.Firewall != nil { // a disposable's, from its template
+		if err = s.writeFirewall(dir, vm.Firewall); err != nil {
+			s.removeVolumes(vols)
+		}
+	}
+	if err != nil {
 		s.Log.Warn("creating volumes failed", "qube", vm.Name, "err", err)
 		_ = s.Write(func(m *domain.Model) error { m.Discard(vm); return nil })
 		return "", err
@@ -101,6 +108,7 @@ func (s *System) Remove(ctx context.Context, n qube.Name) error {
 	}
 	defer unlock()
 	var vols []volume.Config
+	var dir string
 	if err := s.Write(func(m *domain.Model) error {
 		vm := m.VM(n)
 		if vm == nil {
@@ -109,13 +117,14 @@ func (s *System) Remove(ctx context.Context, n qube.Name) error {
 		if vm.Pending {
 			return domain.NotHalted(vm)
 		}
-		vols = configs(vm)
+		vols, dir = configs(vm), s.dir(vm)
 		return m.Remove(vm)
 	}); err != nil {
 		return err
 	}
 	s.bus.emit(adminapi.Event{Subject: string(n), Name: "domain-remove-from-disk"})
 	s.removeVolumes(vols)
+	s.removeFiles(n, dir)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.m.VM(n) == nil {

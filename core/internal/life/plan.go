@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"qubist/core/adminapi/device"
 	"qubist/core/internal/domain"
 	"qubist/core/internal/hypervisor"
 	"qubist/core/qube"
@@ -25,8 +26,10 @@ type plan struct {
 	qrexec   time.Duration
 	prohibit string
 	restore  bool
-	persist  []string // values of custom-persist features
-	spawned  bool     // the domain was built
+	devices  []device.Assignment // required ones
+	encrypt  string              // a volume that is to be encrypted
+	persist  []string            // values of custom-persist features
+	spawned  bool                // the domain was built
 }
 
 // plan reads the model. The caller holds the lock.
@@ -38,6 +41,14 @@ func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
 	for _, v := range vm.Volumes {
 		if v.Name != "kernel" {
 			p.volumes = append(p.volumes, v.Config)
+			if m.EphemeralVolume(&v) {
+				p.encrypt = v.Name
+			}
+		}
+	}
+	for _, a := range vm.Assignments("") {
+		if a.Mode == device.Required {
+			p.devices = append(p.devices, a)
 		}
 	}
 	p.prohibit, _ = vm.Feature("prohibit-start")

@@ -96,6 +96,12 @@ func (s *System) start(ctx context.Context, p *plan, chain []qube.Name) (err err
 	if p.restore {
 		return adminapi.Errorf(adminapi.VMError, "Restore of this domain in progress, cannot start")
 	}
+	if err := s.required(ctx, p); err != nil {
+		return err
+	}
+	if p.encrypt != "" { // started in clear it would break a promise
+		return adminapi.Errorf(adminapi.StoragePool, "Volume %s of %s is ephemeral, and encrypted volumes are not available", p.encrypt, p.name)
+	}
 	if err := s.verify(ctx, p); err != nil {
 		return err
 	}

@@ -248,6 +248,7 @@ func fireStopped(m *domain.Model, vm *domain.VM) {
 // cleanup removes a halted disposable that asked for it. The caller holds the operation lock.
 func (s *System) cleanup(n qube.Name) {
 	var vols []volume.Config
+	var dir string
 	err := s.Write(func(m *domain.Model) error {
 		vm := m.VM(n)
 		if vm == nil || vm.Class != qube.DispVM || !vm.Halted() || !m.Truth(vm, "auto_cleanup") {
@@ -256,11 +257,14 @@ func (s *System) cleanup(n qube.Name) {
 		if err := m.Remove(vm); err != nil {
 			return err
 		}
-		vols = configs(vm)
+		vols, dir = configs(vm), s.dir(vm)
 		return nil
 	})
 	if err != nil {
 		s.Log.Error("removing a disposable", "qube", n, "err", err)
 	}
-	s.removeVolumes(vols)
+	if dir != "" {
+		s.removeVolumes(vols)
+		s.removeFiles(n, dir)
+	}
 }

@@ -43,7 +43,7 @@ type Daemons interface {
 	Keep(xids []qube.DomID)
 }
 
-// Config is what a System works with. All fields but Database must be set.
+// Config is what a System works with. All fields but those that say so must be set.
 type Config struct {
 	Paths    paths.Paths
 	Driver   hypervisor.Driver
@@ -57,6 +57,8 @@ type Config struct {
 	Dom0 func() (memKiB uint64, cpu time.Duration)
 	// Database is a client of a running qube's QubesDB; nil when no daemons run.
 	Database func(qube.Name) *qubesdb.Client
+	// DeviceClasses are by name; a class that is missing has no devices.
+	DeviceClasses map[string]DeviceClass
 	// Fresh fills a system that has no description yet.
 	Fresh func(*domain.Model)
 }
@@ -79,6 +81,7 @@ type System struct {
 		open map[string]volume.Pool
 	}
 	imports imports
+	files   sync.Mutex // over changes of the files in qubes' directories; before mu
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -111,6 +114,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err := s.loadXID(); err != nil {
 		return nil, err
 	}
+	s.loadFirewalls()
 	s.m.Emit = s.emit
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events, err := c.Driver.Events(s.ctx)

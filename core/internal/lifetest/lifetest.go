@@ -31,6 +31,7 @@ type Options struct {
 	Database func(p paths.Paths, n qube.Name) *qubesdb.Client
 	Fresh    func(*domain.Model)
 	Host     func(*domain.Host) // changes the usual facts
+	Devices  map[string]life.DeviceClass
 }
 
 // Kernel is installed in every system.
@@ -85,8 +86,8 @@ func New(t testing.TB, o Options) *System {
 		database = func(n qube.Name) *qubesdb.Client { return o.Database(p, n) }
 	}
 	sys, err := life.Open(t.Context(), life.Config{
-		Database: database,
-		Paths:    p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh,
+		Database: database, DeviceClasses: o.Devices,
+		Paths: p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh,
 		OpenPool: func(c domain.Pool) (volume.Pool, error) { return fake.OpenPool(c.Name, p.Lib+"/pool-"+c.Name), nil },
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Dom0:     func() (uint64, time.Duration) { return 4194304, 5 * time.Second },

@@ -1,10 +1,11 @@
 package qvm
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -13,8 +14,15 @@ import (
 	"qubist/core/qube"
 )
 
-var createOptions = []option{{long: "class", short: 'C', value: true}, {long: "standalone"}, {long: "disp"}, {long: "property", value: true, many: true}, {long: "prop", value: true, many: true},
-	{long: "pool", short: 'P', value: true}, {long: "template", short: 't', value: true}, {long: "label", short: 'l', value: true}, {long: "help-classes"}, {long: "no-root"}}
+var createOptions = with([]option{
+	val("class,C", "CLASS", "class of the qube; AppVM when not said"), sw("standalone", "class StandaloneVM"), sw("disp", "class DispVM"),
+	many(val("property,prop", "NAME=VALUE", "set a property")), val("template,t", "VM", "template of the qube"), val("label,l", "LABEL", "label of the qube"),
+	val("root-copy-from,r", "FILE", "contents of the root volume"), val("root-move-from,R", "FILE", "the same; FILE is removed afterwards"),
+	sw("no-root", "ignored"), sw("help-classes", "list the classes"),
+}, placeOptions)
+
+// placeOptions say where volumes go.
+var placeOptions = []option{val("pool,P", "POOL", "pool of all volumes"), many(val("volume-pool,p", "VOLUME=POOL", "pool of one volume"))}
 
 func create(ctx context.Context, t *tool) error {
 	if t.has("help-classes") {
@@ -22,19 +30,9 @@ func create(ctx context.Context, t *tool) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range adminapi.Lines(b) {
-			t.say(c)
-		}
-		return nil
-	}
-	class := qube.AppVM
-	switch {
-	case t.has("class"):
-		class = qube.Class(t.get("class"))
-	case t.has("standalone"):
-		class = qube.StandaloneVM
-	case t.has("disp"):
-		class = qube.DispVM
+		classes := adminapi.Lines(b)
+		slices.Sort(classes)
+		return t.lines(classes)
 	}
 	if len(t.args) != 1 {
 		return usageError("VMNAME is mandatory")
@@ -43,44 +41,118 @@ func create(ctx context.Context, t *tool) error {
 	if err != nil {
 		return usageError(err.Error())
 	}
-	props := map[string]string{}
-	for _, p := range append(t.list("property"), t.list("prop")...) {
-		k, v, ok := strings.Cut(p, "=")
-		if !ok {
-			return usageError("invalid property: " + p)
+	props, err := keyValues("property", t.list("property"))
+	if err != nil {
+		return err
+	}
+	props["label"] = cmp.Or(props["label"], t.get("label"))
+	props["template"] = cmp.Or(props["template"], t.get("template"))
+	if err := t.knownLabel(ctx, props["label"]); err != nil {
+		return err
+	}
+	n := newVM{class: t.class(), name: name, label: props["label"], template: props["template"]}
+	delete(props, "label")
+	delete(props, "template")
+	if n.class == qube.StandaloneVM && n.template != "" {
+		n.template = ""
+		err = t.cloneOf(ctx, cmp.Or(t.get("template"), props["template"]), n)
+	} else {
+		err = t.make(ctx, n)
+	}
+	if err != nil {
+		return err
+	}
+	return t.finish(ctx, string(name), props)
+}
+
+func (t *tool) class() qube.Class {
+	switch {
+	case t.has("class"):
+		return qube.Class(t.get("class"))
+	case t.has("standalone"):
+		return qube.StandaloneVM
+	case t.has("disp"):
+		return qube.DispVM
+	}
+	return qube.AppVM
+}
+
+// keyValues reads "NAME=VALUE" values of a switch.
+func keyValues(flag string, list []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, kv := range list {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok || k == "" {
+			return nil, usageError("argument --" + flag + ": invalid value: '" + kv + "' (NAME=VALUE expected)")
 		}
-		props[k] = v
+		out[k] = v
 	}
-	label, template := t.get("label"), t.get("template")
-	if v, ok := props["label"]; ok {
-		label = v
-		delete(props, "label")
+	return out, nil
+}
+
+func (t *tool) knownLabel(ctx context.Context, label string) error {
+	b, err := t.c.Call(ctx, "admin.label.List", string(qube.Dom0), "", nil)
+	if err != nil {
+		return err
 	}
-	if v, ok := props["template"]; ok {
-		template = v
-		delete(props, "template")
-	}
-	if label == "" {
+	labels := adminapi.Lines(b)
+	switch {
+	case label == "":
 		return usageError("--label option is mandatory")
-	}
-	if err := t.makeVM(ctx, class, name, label, template); err != nil {
-		return fmt.Errorf("creating %s: %w", name, err)
-	}
-	for _, k := range slices.Sorted(maps.Keys(props)) {
-		if err := setPref(ctx, t, string(name), k, props[k]); err != nil {
-			return fmt.Errorf("setting property %s: %w", k, err)
-		}
+	case !slices.Contains(labels, label):
+		return usageError(fmt.Sprintf("no such label: '%s'; available: %s", label, strings.Join(labels, ", ")))
 	}
 	return nil
 }
 
-func (t *tool) makeVM(ctx context.Context, class qube.Class, name qube.Name, label, template string) error {
-	if !t.has("pool") {
-		return t.c.Create(ctx, class, name, label, template)
+// newVM is what a qube is made of.
+type newVM struct {
+	class           qube.Class
+	name            qube.Name
+	label, template string
+}
+
+// make makes an empty qube where --pool and --volume-pool say.
+func (t *tool) make(ctx context.Context, n newVM) error {
+	pools, err := keyValues("volume-pool", t.list("volume-pool"))
+	if err != nil {
+		return err
 	}
-	payload := fmt.Sprintf("name=%s label=%s pool=%s", name, label, t.get("pool"))
-	_, err := t.c.Call(ctx, "admin.vm.CreateInPool."+string(class), string(qube.Dom0), template, []byte(payload))
-	return err
+	if t.has("pool") && len(pools) > 0 {
+		return usageError("--pool and --volume-pool do not go together")
+	}
+	if !t.has("pool") && len(pools) == 0 {
+		return t.c.Create(ctx, n.class, n.name, n.label, n.template)
+	}
+	payload := fmt.Sprintf("name=%s label=%s", n.name, n.label)
+	if t.has("pool") {
+		payload += " pool=" + t.get("pool")
+	}
+	for _, v := range slices.Sorted(maps.Keys(pools)) {
+		payload += " pool:" + v + "=" + pools[v]
+	}
+	return t.call(ctx, "admin.vm.CreateInPool."+string(n.class), string(qube.Dom0), n.template, payload)
+}
+
+// finish sets properties and fills the root volume. A qube that cannot be finished stays:
+// what is wrong with it can be put right.
+func (t *tool) finish(ctx context.Context, vm string, props map[string]string) error {
+	for _, k := range slices.Sorted(maps.Keys(props)) {
+		if err := t.c.SetProperty(ctx, vm, k, noneAsEmpty(props[k])); err != nil {
+			return fmt.Errorf("setting property %s: %w", k, err)
+		}
+	}
+	file := cmp.Or(t.get("root-copy-from"), t.get("root-move-from"))
+	if file == "" {
+		return nil
+	}
+	if err := t.importFile(ctx, vm, "root", file, true); err != nil {
+		return err
+	}
+	if t.has("root-move-from") {
+		return os.Remove(file)
+	}
+	return nil
 }
 
 func remove(ctx context.Context, t *tool) error {
@@ -88,112 +160,75 @@ func remove(ctx context.Context, t *tool) error {
 	if err != nil {
 		return err
 	}
-	if !t.has("force") {
-		var names []string
-		for _, v := range vms {
-			names = append(names, string(v.Name))
-		}
-		fmt.Fprintf(t.Stdout, "This will completely remove the selected qube(s): %s\nAre you sure? [y/N] ", strings.Join(names, ", "))
-		line, _ := bufio.NewReader(t.Stdin).ReadString('\n')
-		if strings.TrimSpace(strings.ToLower(line)) != "y" {
-			return exitStatus(exitError)
-		}
+	var names []string
+	for _, v := range vms {
+		names = append(names, string(v.Name))
 	}
-	return t.each(ctx, "Failed to remove", func(ctx context.Context, v adminclient.ListedVM) error { return t.c.Remove(ctx, string(v.Name)) })
-}
-
-// one gives the qube named by the first argument and the arguments after it.
-func (t *tool) one(ctx context.Context) (string, []string, error) {
-	if len(t.args) == 0 {
-		return "", nil, usageError("the following arguments are required: VMNAME")
-	}
-	rest := t.args[1:]
-	t.args = t.args[:1]
-	vms, err := t.selected(ctx, false)
-	if err != nil {
-		return "", nil, err
-	}
-	return string(vms[0].Name), rest, nil
-}
-
-func features(ctx context.Context, t *tool) error {
-	vm, args, err := t.one(ctx)
-	if err != nil {
+	if err := t.confirm("This removes these qubes and all their data: " + strings.Join(names, ", ")); err != nil {
 		return err
 	}
-	unset := t.has("unset") || t.has("default") || t.has("delete")
-	switch {
-	case len(args) > 2 || unset && len(args) != 1:
-		return usageError("wrong number of arguments")
-	case len(args) == 0:
-		all, err := t.c.Features(ctx, vm)
-		if err != nil {
-			return err
+	failed := false
+	for _, v := range vms {
+		if err := t.c.Remove(ctx, string(v.Name)); err != nil {
+			failed = true
+			t.complain(err)
 		}
-		var rows [][]string
-		for _, k := range slices.Sorted(maps.Keys(all)) {
-			rows = append(rows, []string{k, all[k]})
-		}
-		if len(rows) > 0 {
-			table(t, safe(rows))
-		}
-		return nil
-	case unset:
-		return t.c.RemoveFeature(ctx, vm, args[0])
-	case len(args) == 2:
-		return t.c.SetFeature(ctx, vm, args[0], args[1])
 	}
-	v, err := t.c.Feature(ctx, vm, args[0])
-	if isKind(err, adminapi.FeatureNotFound) {
+	if failed {
 		return exitStatus(exitError)
 	}
-	if err == nil {
-		t.say(v)
-	}
-	return err
+	return nil
 }
 
-func tags(ctx context.Context, t *tool) error {
-	vm, args, err := t.one(ctx)
-	if err != nil {
-		return err
+// events prints events until it is interrupted.
+func events(ctx context.Context, t *tool) error {
+	method, dest := "admin.Events", string(qube.Dom0)
+	if t.has("stats") {
+		method = "admin.vm.Stats"
 	}
-	action := "list"
-	if len(args) > 0 {
-		action, args = args[0], args[1:]
-	}
-	method := ""
-	switch action {
-	case "list", "ls", "l":
-		have, err := t.c.Tags(ctx, vm)
+	if len(t.args) > 0 {
+		v, rest, err := t.one(ctx)
 		if err != nil {
 			return err
 		}
-		found := len(args) == 0
-		for _, tag := range have {
-			if len(args) == 0 || slices.Contains(args, tag) {
-				found = true
-				t.say(tag)
-			}
+		if len(rest) > 0 {
+			return usageError("only one VM can be watched")
 		}
-		if !found {
-			return exitStatus(exitError)
+		dest = string(v.Name)
+	}
+	s, err := t.c.Subscribe(ctx, method, dest)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for {
+		e, err := s.Next()
+		if ctx.Err() != nil {
+			return nil
 		}
-		return nil
-	case "add", "a", "set":
-		method = "admin.vm.tag.Set"
-	case "del", "d", "unset", "u":
-		method = "admin.vm.tag.Remove"
-	default:
-		return usageError("invalid action: " + action)
-	}
-	if len(args) == 0 {
-		return usageError("the following arguments are required: TAG")
-	}
-	for _, tag := range args {
-		if _, err := t.c.Call(ctx, method, vm, tag, nil); err != nil {
+		if err != nil {
+			return fmt.Errorf("watching events: %w", err)
+		}
+		if t.has("event") && !slices.Contains(t.list("event"), e.Name) {
+			continue
+		}
+		if err := t.event(e); err != nil {
 			return err
 		}
+		if t.has("once") {
+			return nil
+		}
 	}
-	return nil
+}
+
+var eventOptions = []option{many(val("event,e", "NAME", "only events of this name")), sw("stats", "memory and processor use instead"), sw("once", "end after one event")}
+
+func (t *tool) event(e adminclient.Event) error {
+	args := map[string]string{}
+	cells := []string{cmp.Or(e.Subject, "-"), e.Name}
+	for _, a := range e.Args {
+		args[a.Key] = a.Value
+		cells = append(cells, a.Key+"="+a.Value)
+	}
+	return t.show(map[string]any{"subject": e.Subject, "event": e.Name, "args": args}, func() { t.pad([][]string{cells}) })
 }

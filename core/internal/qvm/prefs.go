@@ -8,29 +8,61 @@ import (
 	"strings"
 
 	"qubist/core/adminapi"
+	"qubist/core/adminclient"
 	"qubist/core/safetext"
 )
 
-var prefsOptions = []option{{long: "get", short: 'g'}, {long: "set", short: 's'}, {long: "default", short: 'D'}, {long: "unset"}, {long: "delete"}, {long: "hide-default"}, {long: "help-properties"}}
+var prefsOptions = []option{
+	sw("get,g", "show a property"), sw("set,s", "set a property"), deleteOption,
+	sw("hide-default", "leave out what has its default"), sw("help-properties", "explain the properties"),
+}
 
 func vmPrefs(ctx context.Context, t *tool) error {
-	if len(t.args) == 0 {
-		return usageError("the following arguments are required: VMNAME")
+	if t.has("help-properties") && len(t.args) == 0 {
+		return t.helpProperties(ctx, "dom0") // dom0 stands for any
 	}
-	rest := t.args[1:]
-	t.args = t.args[:1]
-	vms, err := t.selected(ctx, false)
+	v, rest, err := t.one(ctx)
 	if err != nil {
 		return err
 	}
-	return prefs(ctx, t, string(vms[0].Name), rest)
+	if t.has("help-properties") {
+		return t.helpProperties(ctx, string(v.Name))
+	}
+	return prefs(ctx, t, string(v.Name), rest)
 }
 
-func systemPrefs(ctx context.Context, t *tool) error { return prefs(ctx, t, "", t.args) }
+func systemPrefs(ctx context.Context, t *tool) error {
+	if t.has("help-properties") {
+		return t.helpProperties(ctx, "")
+	}
+	return prefs(ctx, t, "", t.args)
+}
+
+// helpProperties prints what qubesd says about each property.
+func (t *tool) helpProperties(ctx context.Context, vm string) error {
+	method, dest := "admin.vm.property.", vm
+	if vm == "" {
+		method, dest = "admin.property.", "dom0"
+	}
+	b, err := t.c.Call(ctx, method+"List", dest, "", nil)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, name := range adminapi.Lines(b) {
+		help, err := t.c.Call(ctx, method+"Help", dest, name, nil)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{name, strings.Join(strings.Fields(string(help)), " ")})
+	}
+	slices.SortFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	return t.pairs(rows)
+}
 
 // prefs works on the qube vm, or on the system when it is "".
 func prefs(ctx context.Context, t *tool, vm string, args []string) error {
-	reset := t.has("default") || t.has("unset") || t.has("delete")
+	reset := t.has("default")
 	err := error(nil)
 	switch {
 	case len(args) > 2 || reset && len(args) != 1 || t.has("set") && len(args) != 2 || t.has("get") && len(args) != 1:
@@ -40,12 +72,12 @@ func prefs(ctx context.Context, t *tool, vm string, args []string) error {
 	case reset:
 		err = t.c.ResetProperty(ctx, vm, args[0])
 	case len(args) == 1:
-		p, gerr := t.c.Property(ctx, vm, args[0])
-		if err = gerr; err == nil {
+		var p adminclient.Property
+		if p, err = t.c.Property(ctx, vm, args[0]); err == nil {
 			t.say(p.Value)
 		}
 	default:
-		err = setPref(ctx, t, vm, args[0], args[1])
+		err = t.c.SetProperty(ctx, vm, args[0], noneAsEmpty(args[1]))
 	}
 	if isKind(err, adminapi.NoSuchProperty) {
 		return usageError(fmt.Sprintf("no such property: '%s'", args[0]))
@@ -53,18 +85,12 @@ func prefs(ctx context.Context, t *tool, vm string, args []string) error {
 	return err
 }
 
-// setPref writes a value; "none" for a property that refers to a qube is no qube.
-func setPref(ctx context.Context, t *tool, vm, name, value string) error {
-	if strings.EqualFold(value, "none") {
-		p, err := t.c.Property(ctx, vm, name)
-		if err != nil {
-			return err
-		}
-		if p.Type == "vm" {
-			value = ""
-		}
+// noneAsEmpty is how a value is sent: "none" is no value at all.
+func noneAsEmpty(s string) string {
+	if strings.EqualFold(s, "none") {
+		return ""
 	}
-	return t.c.SetProperty(ctx, vm, name, value)
+	return s
 }
 
 func listPrefs(ctx context.Context, t *tool, vm string) error {
@@ -72,27 +98,37 @@ func listPrefs(ctx context.Context, t *tool, vm string) error {
 	if err != nil {
 		return err
 	}
+	type pref struct {
+		Name    string `json:"name"`
+		Type    string `json:"type"`
+		Default bool   `json:"default"`
+		Value   string `json:"value"`
+		mark    string
+	}
+	out := []pref{}
 	width := 0
+	for _, n := range slices.Sorted(maps.Keys(props)) {
+		p := pref{n, props[n].Type, props[n].Default, props[n].Value, "-"}
+		switch {
+		case p.Default && p.Value == "" && p.Type != "str" && p.Type != "vm":
+			p.mark = "U"
+		case p.Default && t.has("hide-default"):
+			continue
+		case p.Default:
+			p.mark = "D"
+		}
+		out = append(out, p)
+	}
 	for n := range props {
 		width = max(width, len(n))
 	}
-	for _, n := range slices.Sorted(maps.Keys(props)) {
-		p := props[n]
-		mark := "-"
-		switch {
-		case p.Default && p.Value == "" && p.Type != "str" && p.Type != "vm":
-			mark = "U"
-		case p.Default:
-			mark = "D"
+	return t.show(out, func() {
+		for _, p := range out {
+			line := fmt.Sprintf("%-*s  %s", width, safetext.Line(p.Name, 64), p.mark)
+			if p.mark != "U" {
+				line += "  " + safetext.Line(p.Value, maxMessage)
+			}
+			fmt.Fprintln(t.Stdout, line)
 		}
-		if mark == "D" && t.has("hide-default") {
-			continue
-		}
-		line := fmt.Sprintf("%-*s  %s", width, safetext.Line(n, 64), mark)
-		if mark != "U" {
-			line += "  " + safetext.Line(p.Value, maxMessage)
-		}
-		fmt.Fprintln(t.Stdout, line)
-	}
-	return nil
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -32,42 +33,19 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Run runs a command in a qube; adminclient.RunCommand outside of tests.
 	Run func(context.Context, adminclient.Run) (int, error)
+	// Display says whether there is a screen to show windows on.
+	Display bool
 }
 
 // tool is one run of one command.
 type tool struct {
 	Env
 	name string
+	cmd  command
 	root string
 	c    *adminclient.Client
 	flags
 	args []string
-}
-
-// command is one tool's table row.
-type command struct {
-	usage string
-	opts  []option
-	run   func(context.Context, *tool) error
-}
-
-func commands() map[string]command {
-	return map[string]command{
-		"qvm-ls":       {"[options] [VM…]", lsOptions, ls},
-		"qvm-prefs":    {"[options] VM [PROPERTY [VALUE]]", prefsOptions, vmPrefs},
-		"qubes-prefs":  {"[options] [PROPERTY [VALUE]]", prefsOptions, systemPrefs},
-		"qvm-create":   {"[options] NAME", createOptions, create},
-		"qvm-remove":   {"[options] VM…", append([]option{{long: "force", short: 'f'}}, selectOptions...), remove},
-		"qvm-start":    {"[options] VM…", append([]option{{long: "skip-if-running"}}, selectOptions...), start},
-		"qvm-shutdown": {"[options] VM…", append([]option{{long: "wait"}, {long: "timeout", value: true}, {long: "force"}, {long: "dry-run"}}, selectOptions...), shutdown},
-		"qvm-kill":     {"[options] VM…", selectOptions, kill},
-		"qvm-pause":    {"[options] VM…", append([]option{{long: "suspend", short: 'S'}}, selectOptions...), pause},
-		"qvm-unpause":  {"[options] VM…", selectOptions, unpause},
-		"qvm-run":      {"[options] VM COMMAND [ARGUMENT…]", runOptions, run},
-		"qvm-check":    {"[options] VM…", append([]option{{long: "running"}, {long: "paused"}, {long: "template"}, {long: "networked"}}, selectOptions...), check},
-		"qvm-features": {"[options] VM [FEATURE [VALUE]]", deleteOptions, features},
-		"qvm-tags":     {"VM [list|add|del] [TAG…]", nil, tags},
-	}
 }
 
 // Main runs the tool that args name, by args[0] or else args[1], and returns its exit status.
@@ -76,43 +54,30 @@ func Main(ctx context.Context, e Env, args []string) int {
 	name := filepath.Base(args[0])
 	args = args[1:]
 	if _, ok := all[name]; !ok {
-		if len(args) == 0 || !known(all, args[0]) {
-			names := make([]string, 0, len(all))
-			for n := range all {
-				names = append(names, n)
+		if len(args) > 0 {
+			if name = "qvm-" + args[0]; all[name].run == nil {
+				name = args[0]
 			}
-			slices.Sort(names)
-			fmt.Fprintf(e.Stderr, "usage: qvm TOOL …\ntools: %s\n", strings.Join(names, " "))
-			return exitUsage
 		}
-		name, args = long(all, args[0]), args[1:]
+		if _, ok := all[name]; !ok {
+			return about(e, args)
+		}
+		args = args[1:]
 	}
-	cmd := all[name]
-	t := &tool{Env: e, name: name}
-	err := t.parse(args, cmd)
+	t := &tool{Env: e, name: name, cmd: all[name]}
+	err := t.parse(args)
 	if err == nil {
-		err = cmd.run(ctx, t)
+		err = t.cmd.run(ctx, t)
 	}
-	return t.report(err, cmd)
+	return t.report(err)
 }
 
-// known and long let "qvm ls" stand for "qvm-ls".
-func known(all map[string]command, s string) bool { _, ok := all[long(all, s)]; return ok }
-
-func long(all map[string]command, s string) string {
-	if _, ok := all[s]; ok {
-		return s
-	}
-	return "qvm-" + s
-}
-
-func (t *tool) parse(args []string, cmd command) error {
-	opts := append(slices.Clone(commonOptions), cmd.opts...)
+func (t *tool) parse(args []string) error {
 	var err error
-	if t.flags, t.args, err = parseArgs(args, opts, t.name == "qvm-run"); err != nil {
+	if t.flags, t.args, err = parseArgs(args, t.cmd.options(), t.name == "qvm-run"); err != nil {
 		return err
 	}
-	if t.has("help") {
+	if t.has("help") || t.has("version") {
 		return errHelp
 	}
 	t.root = t.get("root")
@@ -131,14 +96,18 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
+func needed(what string) error { return usageError("the following arguments are required: " + what) }
+
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// maxMessage bounds an error message shown, in terminal cells.
-const maxMessage = 2000
+// plainError is a message of our own: its lines are kept.
+type plainError string
 
-func (t *tool) report(err error, cmd command) int {
+func (e plainError) Error() string { return string(e) }
+
+func (t *tool) report(err error) int {
 	var (
 		usage  usageError
 		status exitStatus
@@ -147,12 +116,16 @@ func (t *tool) report(err error, cmd command) int {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errHelp):
-		fmt.Fprintf(t.Stdout, "usage: %s %s\n%s", t.name, cmd.usage, describe(append(slices.Clone(commonOptions), cmd.opts...)))
+		if t.has("version") {
+			fmt.Fprintln(t.Stdout, t.name, version())
+		} else {
+			fmt.Fprint(t.Stdout, t.cmd.help(t.name))
+		}
 		return exitOK
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &usage):
-		fmt.Fprintf(t.Stderr, "usage: %s %s\n%s: error: %s\n", t.name, cmd.usage, t.name, safetext.Line(string(usage), maxMessage))
+		fmt.Fprintf(t.Stderr, "usage: %s %s\n%s: error: %s\n", t.name, t.cmd.usage, t.name, safetext.Line(string(usage), maxMessage))
 		return exitUsage
 	}
 	t.complain(err)
@@ -161,17 +134,44 @@ func (t *tool) report(err error, cmd command) int {
 
 // complain shows an error without ending.
 func (t *tool) complain(err error) {
-	fmt.Fprintf(t.Stderr, "%s: error: %s\n", t.name, safetext.Line(err.Error(), maxMessage))
+	prefix := t.cmd.prefix
+	if prefix == "" {
+		prefix = t.name + ": error: "
+	}
+	text := safetext.Line(err.Error(), maxMessage)
+	var plain plainError
+	if errors.As(err, &plain) {
+		var lines []string
+		for l := range strings.SplitSeq(err.Error(), "\n") {
+			lines = append(lines, safetext.Line(l, maxMessage))
+		}
+		text = strings.Join(lines, "\n")
+	}
+	fmt.Fprintf(t.Stderr, "%s%s\n", prefix, text)
 }
-
-// say writes one line of output.
-func (t *tool) say(s string) { fmt.Fprintln(t.Stdout, safetext.Line(s, maxMessage)) }
 
 func isKind(err error, kind string) bool { return adminapi.KindOf(err) == kind }
 
-// all lists all qubes.
+func version() string {
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+		return b.Main.Version
+	}
+	return "unknown"
+}
+
+// all lists all qubes by name.
 func (t *tool) all(ctx context.Context) ([]adminclient.ListedVM, error) {
-	return t.c.List(ctx, string(qube.Dom0))
+	vms, err := t.c.List(ctx, string(qube.Dom0))
+	slices.SortFunc(vms, func(a, b adminclient.ListedVM) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return vms, err
+}
+
+func find(vms []adminclient.ListedVM, n string) (adminclient.ListedVM, error) {
+	i := slices.IndexFunc(vms, func(v adminclient.ListedVM) bool { return string(v.Name) == n })
+	if i < 0 {
+		return adminclient.ListedVM{}, usageError(fmt.Sprintf("no such domain: '%s'", n))
+	}
+	return vms[i], nil
 }
 
 // selected gives the qubes the command line names; at least one unless empty is allowed.
@@ -180,15 +180,8 @@ func (t *tool) selected(ctx context.Context, empty bool) ([]adminclient.ListedVM
 	if err != nil {
 		return nil, err
 	}
-	find := func(n string) (adminclient.ListedVM, error) {
-		i := slices.IndexFunc(vms, func(v adminclient.ListedVM) bool { return string(v.Name) == n })
-		if i < 0 {
-			return adminclient.ListedVM{}, usageError(fmt.Sprintf("no such domain: '%s'", n))
-		}
-		return vms[i], nil
-	}
 	for _, n := range t.list("exclude") {
-		if _, err := find(n); err != nil {
+		if _, err := find(vms, n); err != nil {
 			return nil, err
 		}
 	}
@@ -200,19 +193,38 @@ func (t *tool) selected(ctx context.Context, empty bool) ([]adminclient.ListedVM
 			return v.Class == qube.AdminVM || slices.Contains(t.list("exclude"), string(v.Name))
 		}), nil
 	}
-	if len(t.list("exclude")) > 0 {
+	if t.has("exclude") {
 		return nil, usageError("--exclude can only be used with --all")
 	}
 	var out []adminclient.ListedVM
 	for _, n := range t.args {
-		v, err := find(n)
+		v, err := find(vms, n)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, v)
 	}
 	if len(out) == 0 && !empty {
-		return nil, usageError("the following arguments are required: VMNAME")
+		return nil, needed("VMNAME")
 	}
 	return out, nil
+}
+
+// one gives the qube named by the first argument and the arguments after it.
+func (t *tool) one(ctx context.Context) (adminclient.ListedVM, []string, error) {
+	if len(t.args) == 0 {
+		return adminclient.ListedVM{}, nil, needed("VMNAME")
+	}
+	vms, err := t.all(ctx)
+	if err != nil {
+		return adminclient.ListedVM{}, nil, err
+	}
+	v, err := find(vms, t.args[0])
+	return v, t.args[1:], err
+}
+
+// call makes a call whose answer is not needed.
+func (t *tool) call(ctx context.Context, method, dest, arg, payload string) error {
+	_, err := t.c.Call(ctx, method, dest, arg, []byte(payload))
+	return err
 }

@@ -102,7 +102,11 @@ func (e *Env) Down(ctx context.Context) error {
 			problems = append(problems, err)
 		}
 	}
-	problems = append(problems, e.endSupervisor(ctx))
+	err := e.endSupervisor(ctx)
+	if err == nil { // else it would start the display again
+		err = e.endXvfb()
+	}
+	problems = append(problems, err)
 	return errors.Join(problems...)
 }
 
@@ -161,13 +165,9 @@ func (e *Env) endSupervisor(ctx context.Context) error {
 		}
 		return err
 	}
-	b, err := os.ReadFile(filepath.Join(e.Paths.Run, "supervisor.lock"))
+	pid, err := e.supervisorPID()
 	if err != nil {
 		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
-		return fmt.Errorf("the supervisor's lock holds no process number: %q", b)
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("ending the supervisor (process %d): %w", pid, err)
@@ -180,4 +180,38 @@ func (e *Env) endSupervisor(ctx context.Context) error {
 		l.Close()
 		return true
 	})
+}
+
+func (e *Env) supervisorPID() (int, error) {
+	b, err := os.ReadFile(filepath.Join(e.Paths.Run, "supervisor.lock"))
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("the supervisor's lock holds no process number: %q", b)
+	}
+	return pid, nil
+}
+
+// outdated says whether the supervisor or one of its daemons runs a program file that has
+// been replaced since. What cannot be found out counts as no.
+func (e *Env) outdated() bool {
+	pid, err := e.supervisorPID()
+	if err != nil {
+		return false
+	}
+	pids := []string{strconv.Itoa(pid)}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, t := range tasks {
+		b, _ := os.ReadFile(t)
+		pids = append(pids, strings.Fields(string(b))...)
+	}
+	for _, p := range pids {
+		exe, err := os.Readlink("/proc/" + p + "/exe")
+		if err == nil && strings.HasSuffix(exe, " (deleted)") && exists(strings.TrimSuffix(exe, " (deleted)")) {
+			return true
+		}
+	}
+	return false
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,22 +19,105 @@ import (
 // Display finds the X display for the qubes' windows and records it for the window
 // daemons. Without one it starts an Xvfb that outlives us, and says so.
 func (e *Env) Display(ctx context.Context) error {
+	recorded, recordedAuth, ok := e.recordedDisplay()
+	ok = ok && displayAnswers(recorded)
 	if d := os.Getenv("DISPLAY"); d != "" {
-		if displayAnswers(d) {
+		err := e.usable(ctx, d, xauthority())
+		if err == nil {
+			if ok && d != recorded {
+				e.Say("new windows come to %s; qubes that run already keep theirs on %s until they are started again", d, recorded)
+			}
 			return e.recordDisplay(d, xauthority())
 		}
-		e.Say("display %s does not answer", d)
+		e.Say("DISPLAY is %s, but %v", d, err)
 	}
-	if d, auth, ok := e.recordedDisplay(); ok && displayAnswers(d) {
-		e.Say("no display of your own: windows are on the virtual one, %s (XAUTHORITY=%s); `p` in the console saves a picture of it", d, auth)
+	switch {
+	case ok && recordedAuth == e.xvfbAuth():
+		e.Say("windows are on the virtual display %s (XAUTHORITY=%s); c in the console saves a picture of it", recorded, recordedAuth)
+		return nil
+	case ok:
+		e.Say("windows are on display %s, as before", recorded)
 		return nil
 	}
+	return e.virtualDisplay(ctx)
+}
+
+// virtualDisplay starts an Xvfb and records it.
+func (e *Env) virtualDisplay(ctx context.Context) error {
 	d, auth, err := e.startXvfb(ctx)
 	if err != nil {
 		return &Hint{fmt.Errorf("starting a virtual display: %w", err), "set DISPLAY to a running X server, or see " + filepath.Join(e.Paths.Log, "xvfb.log")}
 	}
-	e.Say("no display here: started a virtual one, %s (XAUTHORITY=%s); `p` in the console saves a picture of it", d, auth)
+	e.Say("no display here: started a virtual one, %s (XAUTHORITY=%s); c in the console saves a picture of it", d, auth)
 	return e.recordDisplay(d, auth)
+}
+
+// xvfbAuth is the authority file of a display that this instance started itself.
+func (e *Env) xvfbAuth() string { return filepath.Join(e.Paths.Run, "xvfb.auth") }
+
+// usable says what speaks against a display, nil when it lets us in.
+func (e *Env) usable(ctx context.Context, display, auth string) error {
+	if _, ok := displayNumber(display); !ok {
+		return errors.New("windows need an X server on this machine, with which they share memory")
+	}
+	if !displayAnswers(display) {
+		return errors.New("no X server answers there")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	vars := []string{"DISPLAY=" + display}
+	if auth != "" {
+		vars = append(vars, "XAUTHORITY="+auth)
+	}
+	if _, err := e.Run(ctx, "env", append(vars, "xset", "q")...); err != nil {
+		return fmt.Errorf("its X server does not let this user in (XAUTHORITY=%s)", auth)
+	}
+	return nil
+}
+
+// watchDisplay replaces the virtual display when it is lost while the daemons run, so that
+// the windows come back. A display that is not ours is its owner's matter.
+func (e *Env) watchDisplay(ctx context.Context) {
+	for ; ctx.Err() == nil; sleep(ctx, 2*time.Second) {
+		d, auth, ok := e.recordedDisplay()
+		if !ok || auth != e.xvfbAuth() || displayAnswers(d) {
+			continue
+		}
+		lock, err := e.lockFile("up.lock")
+		if err != nil {
+			continue // a run is at it
+		}
+		if err := e.virtualDisplay(ctx); err != nil && ctx.Err() == nil {
+			e.Say("%v", err)
+		}
+		lock.Close()
+	}
+}
+
+// endXvfb ends the display that this instance started. The server's own lock file names its
+// process; the authority file among its arguments says that it is ours.
+func (e *Env) endXvfb() error {
+	d, auth, ok := e.recordedDisplay()
+	n, local := displayNumber(d)
+	if !ok || !local || auth != e.xvfbAuth() {
+		return nil
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/tmp/.X%d-lock", n))
+	if err != nil {
+		return nil // gone already
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid <= 1 {
+		return nil
+	}
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !strings.Contains(string(args), "\x00"+auth+"\x00") {
+		return nil
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("ending the virtual display %s: %w", d, err)
+	}
+	return os.Remove(e.Paths.DisplayFile())
 }
 
 func xauthority() string {
@@ -91,7 +175,7 @@ func displayNumber(display string) (int, bool) {
 
 // startXvfb starts a virtual display with a cookie of its own in a session of its own.
 func (e *Env) startXvfb(ctx context.Context) (display, auth string, err error) {
-	auth = filepath.Join(e.Paths.Run, "xvfb.auth")
+	auth = e.xvfbAuth()
 	log, err := os.OpenFile(filepath.Join(e.Paths.Log, "xvfb.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
 	if err != nil {
 		return "", "", err

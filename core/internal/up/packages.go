@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 )
 
 // runPackages are the Debian packages that building and running need.
@@ -30,25 +32,31 @@ func (e *Env) Setup(ctx context.Context, tests bool) error {
 	}
 	if _, err := os.Stat("/etc/debian_version"); err != nil {
 		return &Hint{fmt.Errorf("this is not a Debian machine (no /etc/debian_version)"),
-			"install the equivalents of these packages and run again with --no-setup: " + strings.Join(want, " ")}
+			"install what corresponds to these packages, then run the Taskfile's `build` and `template` and bin/qubist-up run: " + strings.Join(want, " ")}
 	}
 	missing := e.missing(ctx, want)
 	if len(missing) == 0 {
 		return nil
 	}
 	e.Say("installing %d missing packages: %s", len(missing), strings.Join(missing, " "))
-	apt := []string{"apt-get"}
+	apt, dpkg := []string{"apt-get"}, []string{"dpkg", "--configure", "-a"}
 	if os.Geteuid() != 0 {
 		if _, err := exec.LookPath("sudo"); err != nil {
 			return &Hint{fmt.Errorf("installing packages needs root, and sudo is not here"),
 				"as root: apt-get install --no-install-recommends " + strings.Join(missing, " ")}
 		}
 		e.Say("sudo may ask for your password now: only this step needs it")
-		apt = []string{"sudo", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}
+		sudo := []string{"sudo", "env", "DEBIAN_FRONTEND=noninteractive"}
+		apt, dpkg = append(slices.Clone(sudo), apt...), append(slices.Clone(sudo), dpkg...)
 	}
 	install := append(append([]string{}, apt[1:]...), append([]string{"install", "-y", "-q", "--no-install-recommends"}, missing...)...)
-	if err := e.stream(ctx, apt[0], append(append([]string{}, apt[1:]...), "update", "-q")...); err != nil {
-		return &Hint{fmt.Errorf("refreshing the package lists: %w", err), "check the network and /etc/apt/sources.list, then run again"}
+	if err := e.stream(ctx, apt[0], append(append([]string{}, apt[1:]...), "update", "-q", "-o", "APT::Update::Error-Mode=any")...); err != nil {
+		return &Hint{fmt.Errorf("refreshing the package lists: %w", err), "check the network and the sources in /etc/apt, then run again"}
+	}
+	// A run that was interrupted earlier may have left packages unpacked only; a dpkg without
+	// anything to finish says nothing.
+	if err := e.stream(ctx, dpkg[0], dpkg[1:]...); err != nil {
+		return &Hint{fmt.Errorf("finishing an interrupted installation: %w", err), "as root: dpkg --configure -a"}
 	}
 	if err := e.stream(ctx, apt[0], install...); err != nil {
 		return &Hint{fmt.Errorf("installing packages: %w", err),
@@ -85,5 +93,7 @@ func (e *Env) stream(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, e.Out, e.Out
+	// Killed in the middle, dpkg would leave packages half installed: ask it, and wait.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd.Run()
 }

@@ -59,9 +59,6 @@ func (e *Env) StarterSet(ctx context.Context, refresh bool) error {
 	if err != nil {
 		return &Hint{err, "run the Taskfile's `template` task"}
 	}
-	if err := e.installKernel(ctx, c, build); err != nil {
-		return fmt.Errorf("installing the kernel: %w", err)
-	}
 	have, err := existing(ctx, c)
 	if err != nil {
 		return err
@@ -109,8 +106,9 @@ func (e *Env) templateBuild() (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-// installKernel copies the kernel of this build and makes it the default. Kernels of
-// earlier builds go unless a qube names them.
+// installKernel copies the kernel of this build, which belongs to its root volume, and makes
+// it the default unless the user chose one of another origin. Kernels of earlier builds go
+// unless a qube names them.
 func (e *Env) installKernel(ctx context.Context, c *adminclient.Client, build string) error {
 	name := kernelPrefix + build
 	dir := e.Paths.KernelDir(name)
@@ -132,7 +130,8 @@ func (e *Env) installKernel(ctx context.Context, c *adminclient.Client, build st
 			return err
 		}
 	}
-	if p, err := c.Property(ctx, "", "default_kernel"); err == nil && p.Value == name {
+	p, err := c.Property(ctx, "", "default_kernel")
+	if err == nil && (p.Value == name || p.Value != "" && !p.Default && !strings.HasPrefix(p.Value, kernelPrefix)) {
 		return nil
 	}
 	if err := c.SetProperty(ctx, "", "default_kernel", name); err != nil {
@@ -195,7 +194,11 @@ func (e *Env) template(ctx context.Context, c *adminclient.Client, have map[stri
 	}
 	switch {
 	case imported == build:
+		err = e.installKernel(ctx, c, build)
 	case imported == "" || refresh:
+		if err := e.installKernel(ctx, c, build); err != nil { // before the root volume that needs it
+			return err
+		}
 		e.Say("copying the template image into %s", templateName)
 		if err := e.importRoot(ctx); err != nil {
 			return err
@@ -205,11 +208,13 @@ func (e *Env) template(ctx context.Context, c *adminclient.Client, have map[stri
 				return err
 			}
 		}
-		if err := c.SetFeature(ctx, templateName, builtFeature, build); err != nil {
-			return err
-		}
+		err = c.SetFeature(ctx, templateName, builtFeature, build)
 	default:
 		e.Say("a newer template image was built; %s keeps its own (run with --refresh-template to replace it)", templateName)
+		err = nil
+	}
+	if err != nil {
+		return err
 	}
 	return setUnlessSet(ctx, c, "", "default_template", templateName)
 }

@@ -46,6 +46,13 @@ const (
 func (e *Env) StartSupervisor(ctx context.Context, hypervisor string) error {
 	daemons := e.Daemons(hypervisor)
 	lock, err := e.lockFile("supervisor.lock")
+	if errors.Is(err, errLocked) && e.outdated() {
+		e.Say("the programs were built anew: starting the daemons again; running qubes are not touched")
+		if err := e.endSupervisor(ctx); err != nil {
+			return err
+		}
+		lock, err = e.lockFile("supervisor.lock")
+	}
 	switch {
 	case errors.Is(err, errLocked): // one is there: wait for what it starts
 	case err != nil:
@@ -138,6 +145,7 @@ func (e *Env) Supervise(ctx context.Context, hypervisor string, log *slog.Logger
 	for _, d := range e.Daemons(hypervisor) {
 		wg.Go(func() { e.keep(ctx, d, log.With("daemon", d.Name)) })
 	}
+	wg.Go(func() { e.watchDisplay(ctx) })
 	wg.Wait()
 	return nil
 }

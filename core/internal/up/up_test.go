@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -223,5 +224,111 @@ func TestCookieFile(t *testing.T) {
 	}
 	if entries != 2 {
 		t.Errorf("%d entries, want 2", entries)
+	}
+}
+
+// TestOutdated: a daemon whose program file was replaced is noticed, an untouched one is not.
+func TestOutdated(t *testing.T) {
+	e, _ := testEnv(t)
+	program := filepath.Join(e.BinDir, "sleeper")
+	install := func() {
+		t.Helper()
+		b, err := os.ReadFile("/bin/sleep")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(program+".new", b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(program+".new", program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install()
+	cmd := exec.Command(program, "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	if e.outdated() {
+		t.Error("outdated without a supervisor")
+	}
+	pid := fmt.Sprintln(os.Getpid()) // the test is the supervisor, the sleeper its child
+	if err := os.WriteFile(filepath.Join(e.Paths.Run, "supervisor.lock"), []byte(pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e.outdated() {
+		t.Error("outdated although nothing was replaced")
+	}
+	install()
+	if !e.outdated() {
+		t.Error("a replaced program was not noticed")
+	}
+}
+
+// TestVirtualDisplay: a lost display of ours is replaced and recorded anew; the end of the
+// instance ends it, and a display of somebody else is left alone.
+func TestVirtualDisplay(t *testing.T) {
+	for _, p := range []string{"Xvfb", "xset"} {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is missing", p)
+		}
+	}
+	t.Setenv("DISPLAY", "")
+	e, _ := testEnv(t)
+	if err := e.Display(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first, auth, ok := e.recordedDisplay()
+	if !ok || !displayAnswers(first) {
+		t.Fatalf("recorded %q, which does not answer", first)
+	}
+	defer e.endXvfb()
+	if err := e.usable(t.Context(), first, auth); err != nil {
+		t.Errorf("our own display: %v", err)
+	}
+	if err := e.usable(t.Context(), first, "/dev/null"); err == nil || !strings.Contains(err.Error(), "does not let") {
+		t.Errorf("without the cookie: %v", err)
+	}
+	server := func(display string) string { // the process of an X server, from its lock file
+		n, _ := displayNumber(display)
+		b, _ := os.ReadFile(fmt.Sprintf("/tmp/.X%d-lock", n))
+		return strings.TrimSpace(string(b))
+	}
+	before := server(first)
+	e.Out = io.Discard // the watcher speaks from its own goroutine
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { e.watchDisplay(ctx); close(done) }()
+	if err := e.endXvfb(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.recordDisplay(first, auth); err != nil { // as if it had crashed
+		t.Fatal(err)
+	}
+	if err := waitFor(t.Context(), 20*time.Second, nil, func() bool {
+		d, a, ok := e.recordedDisplay()
+		return ok && server(d) != before && displayAnswers(d) && e.usable(t.Context(), d, a) == nil
+	}); err != nil {
+		t.Fatal("no new display: ", err)
+	}
+	cancel()
+	<-done
+	second, _, _ := e.recordedDisplay()
+	other, _ := testEnv(t)
+	if err := other.recordDisplay(second, auth); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.endXvfb(); err != nil || !displayAnswers(second) {
+		t.Errorf("another instance ended our display (%v)", err)
+	}
+	if err := e.endXvfb(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitFor(t.Context(), 20*time.Second, nil, func() bool { return !displayAnswers(second) }); err != nil {
+		t.Error("the display outlives its instance: ", err)
 	}
 }

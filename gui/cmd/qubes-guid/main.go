@@ -2,28 +2,28 @@
 // carries the user's input to it.
 //
 // Exit status: 0 after SIGTERM or when the domain is gone, 2 when the display is lost, 1
-// when it cannot start or the qube's agent broke the protocol.
+// when it cannot start or the qube's agent broke the protocol. With --frame wm it is 1
+// wherever the original's is.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"qubist/core/paths"
-	"qubist/core/qube"
 	"qubist/core/vchan"
 	"qubist/core/vchan/open"
 	"qubist/gui/internal/daemon"
 	"qubist/gui/internal/display/x11"
+	"qubist/gui/internal/grant"
+	"qubist/gui/internal/options"
+	"qubist/gui/internal/runfile"
 	"qubist/gui/internal/shm"
 	"qubist/gui/internal/window"
 	"qubist/gui/internal/xconn"
@@ -36,90 +36,56 @@ const (
 	displayLimit = 10 * time.Second
 )
 
-// options are the command line.
-type options struct {
-	root, region string
-	readyFD      int
-	domain       qube.DomID
-	name         qube.Name
-	colour       uint32
-	label        int
-	prefix       bool
-	own          bool
-	level        slog.Level
-}
-
 func main() {
-	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
+	o, err := options.Parse(os.Args[1:])
+	if errors.Is(err, options.ErrHelp) {
+		fmt.Print(o.Print)
 		return
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "qubes-guid:", err)
 		os.Exit(exitFailure)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.level}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(o.Level)}))
 	// The signals stay caught to the end: a second one must not spoil the exit status.
-	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	signal.Ignore(syscall.SIGHUP) // changes of the screen are heard from the X server
 	err = run(ctx, o, log)
-	switch {
-	case errors.Is(err, daemon.ErrDisplay):
-		log.Error("ending", "qube", o.name, "err", err)
-		os.Exit(exitDisplay)
-	case err != nil:
-		log.Error("ending", "qube", o.name, "err", err)
-		os.Exit(exitFailure)
-	}
+	os.Exit(report(err, o, log))
 }
 
-func parse(args []string) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("qubes-guid", flag.ContinueOnError)
-	flags.StringVar(&o.root, "root", "", "`directory` of the instance (default $QUBIST_ROOT or the system's)")
-	flags.IntVar(&o.readyFD, "ready-fd", -1, "`descriptor` that gets READY after the first handshake")
-	domain := flags.Uint("d", 0, "`number` of the qube's domain")
-	name := flags.String("N", "", "`name` of the qube")
-	colour := flags.String("c", "", "the label's colour, `0xRRGGBB`")
-	flags.IntVar(&o.label, "l", 0, "the label's `index`")
-	flags.StringVar(&o.region, "region", "", "`path` of the window region")
-	flags.BoolVar(&o.prefix, "T", false, "prefix titles with [name]")
-	quiet := flags.Bool("q", false, "log warnings and errors only")
-	verbose := flags.Bool("v", false, "log details")
-	mode := flags.String("frame", "own", "who draws frames: `own` or wm (a window manager that knows _QUBES_LABEL_COLOR)")
-	if err := flags.Parse(args); err != nil {
-		return o, err
-	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if *domain < 1 || *domain > uint(qube.MaxDomID) {
-		return o, fmt.Errorf("domain %d (-d) is not between 1 and %d", *domain, qube.MaxDomID)
-	}
-	o.domain = qube.DomID(*domain)
-	var err error
-	if o.name, err = qube.ParseName(*name); err != nil {
-		return o, err
-	}
-	rgb, err := strconv.ParseUint(strings.TrimPrefix(*colour, "0x"), 16, 24)
-	if err != nil || !strings.HasPrefix(*colour, "0x") {
-		return o, fmt.Errorf("colour %q (-c) is not of the form 0xRRGGBB", *colour)
-	}
-	o.colour = uint32(rgb)
-	if *mode != "own" && *mode != "wm" {
-		return o, fmt.Errorf("frame mode %q is neither own nor wm", *mode)
-	}
-	o.own = *mode == "own"
+// report logs why the daemon ends and turns it into the exit status.
+func report(err error, o *options.Options, log *slog.Logger) int {
+	var killed errKilled
 	switch {
-	case *verbose:
-		o.level = slog.LevelDebug
-	case *quiet:
-		o.level = slog.LevelWarn
+	case err == nil:
+		return 0
+	case errors.Is(err, runfile.ErrRunning):
+		log.Info("ending", "qube", o.Name, "reason", err)
+		return 0
+	case errors.As(err, &killed):
+		log.Warn("ending", "qube", o.Name, "reason", err)
+		return killed.status
 	}
-	return o, nil
+	log.Error("ending", "qube", o.Name, "err", err)
+	if errors.Is(err, daemon.ErrDisplay) && o.Own {
+		return exitDisplay
+	}
+	return exitFailure
 }
 
-func run(ctx context.Context, o options, log *slog.Logger) error {
-	p, err := paths.New(o.root)
+func level(n int) slog.Level {
+	switch {
+	case n <= 0:
+		return slog.LevelWarn
+	case n == 1:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}
+
+func run(ctx context.Context, o *options.Options, log *slog.Logger) error {
+	p, err := paths.New(o.Root)
 	if err != nil {
 		return err
 	}
@@ -127,31 +93,26 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	wcfg := window.Config{Name: string(o.name), TitlePrefix: o.prefix && !o.own, UTF8Titles: o.own, Now: time.Now, Log: log}
-	xopt := x11.Options{Own: o.own, Name: string(o.name), Label: o.label, Colour: o.colour, Log: log}
-	if o.region != "" {
-		region, err := shm.Open(o.region)
-		if err != nil {
-			return err
-		}
-		defer region.Close()
-		wcfg.Region, xopt.Region = region.Size, region.File
+	cfg := daemon.Config{
+		Dial: func(ctx context.Context) (vchan.Conn, error) { return driver.Dial(ctx, o.Domain, vchan.PortGUI) },
+		Log:  log, Ready: func() { ready(o.ReadyFD, log) },
 	}
-	d, closeDisplay, err := connect(ctx, p, xopt)
+	end, err := live(ctx, o, p, &cfg)
+	if err != nil {
+		return err
+	}
+	defer end()
+	display, closeDisplay, err := connect(ctx, o, p, &cfg.Window, log)
 	if err != nil {
 		return err
 	}
 	defer closeDisplay()
-	return daemon.Run(ctx, daemon.Config{
-		Dial: func(ctx context.Context) (vchan.Conn, error) {
-			return driver.Dial(ctx, o.domain, vchan.PortGUI)
-		},
-		Display: d, Window: wcfg, Log: log,
-		Ready: func() { ready(o.readyFD, log) },
-	})
+	cfg.Display = display
+	return daemon.Run(ctx, cfg)
 }
 
-func connect(ctx context.Context, p paths.Paths, opt x11.Options) (*x11.Display, func(), error) {
+// connect opens the display and the memory of the qube's pictures.
+func connect(ctx context.Context, o *options.Options, p paths.Paths, wcfg *window.Config, log *slog.Logger) (*x11.Display, func(), error) {
 	name, authority, err := xconn.Locate(os.Getenv, p.DisplayFile())
 	if err != nil {
 		return nil, nil, err
@@ -162,12 +123,37 @@ func connect(ctx context.Context, p paths.Paths, opt x11.Options) (*x11.Display,
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := x11.Open(c, opt)
+	closers := []func(){c.Close}
+	closeAll := func() {
+		for _, f := range closers {
+			f()
+		}
+	}
+	opt, err := appearance(c, o, log)
+	if err == nil && o.Region != "" {
+		var region *shm.Region
+		if region, err = shm.Open(o.Region); err == nil {
+			closers = append(closers, func() { region.Close() })
+			wcfg.Region, opt.Region = region.Size, region.File
+		}
+	}
+	if err == nil && o.Grants != "" {
+		var broker *grant.Client
+		if broker, err = grant.Dial(o.Grants); err == nil {
+			closers = append(closers, func() { broker.Close() })
+			opt.Grants = broker
+		}
+	}
+	var d *x11.Display
+	if err == nil {
+		wcfg.Label = opt.Colour
+		d, err = x11.Open(c, opt)
+	}
 	if err != nil {
-		c.Close()
+		closeAll()
 		return nil, nil, err
 	}
-	return d, c.Close, nil
+	return d, closeAll, nil
 }
 
 // ready tells whoever started us that we serve.

@@ -39,6 +39,13 @@ type Config struct {
 	Window  window.Config
 	Ready   func() // called once, after the first handshake
 	Log     *slog.Logger
+
+	// Connected is called when an agent was reached, before the handshake, Disconnected
+	// when its session has ended; either may be nil.
+	Connected    func() error
+	Disconnected func()
+	// Outdated tells the user that agent and daemon do not fit together; may be nil.
+	Outdated func(error)
 }
 
 // Run serves the qube until ctx ends (nil), its domain is gone (nil), the agent breaks the
@@ -83,7 +90,13 @@ func wait(ctx context.Context, drv display.Driver, pause time.Duration) error {
 
 // serve runs one session from dialling to the channel's end.
 func serve(ctx context.Context, cfg *Config) error {
+	if cfg.Disconnected != nil {
+		defer cfg.Disconnected()
+	}
 	conn, version, err := connect(ctx, cfg)
+	if (errors.Is(err, wire.ErrAgentOld) || errors.Is(err, wire.ErrAgentNew)) && cfg.Outdated != nil {
+		cfg.Outdated(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +122,10 @@ func connect(ctx context.Context, cfg *Config) (vchan.Conn, wire.Version, error)
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		if r.conn, r.err = cfg.Dial(ctx); r.err == nil {
+		if r.conn, r.err = cfg.Dial(ctx); r.err == nil && cfg.Connected != nil {
+			r.err = cfg.Connected()
+		}
+		if r.err == nil {
 			r.version, r.err = handshake(ctx, r.conn, cfg.Display.Screen())
 		}
 		done <- r

@@ -396,7 +396,7 @@ func TestEndings(t *testing.T) {
 	})
 	t.Run("arguments", func(t *testing.T) {
 		d := newDesk(t, xvfb.Options{})
-		for _, args := range [][]string{{"-d", "0"}, {"-N", "bad name"}, {"-c", "red"}, {"--frame", "none"}, {"--region", "/nonexistent"}, {"--region", "/dev/zero"}, {"extra"}} {
+		for _, args := range [][]string{{"-d", "0"}, {"-N", "bad name"}, {"-c", "no colour"}, {"--frame", "none"}, {"--region", "/nonexistent"}, {"--region", "/dev/zero"}, {"extra"}} {
 			g := d.start(5, "work", blue, "", args...)
 			if code := g.exit(); code != 1 {
 				t.Errorf("%v: status %d", args, code)

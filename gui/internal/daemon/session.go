@@ -78,6 +78,9 @@ more:
 	}
 	s.events = s.drv.Poll(s.events[:0])
 	for i := range s.events {
+		if s.events[i].Kind == display.Failed {
+			return fmt.Errorf("%w: its properties cannot be understood", ErrDisplay)
+		}
 		s.state.Event(&s.events[i])
 	}
 	s.state.EndTurn()

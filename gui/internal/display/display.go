@@ -9,6 +9,7 @@
 package display
 
 import (
+	"errors"
 	"image"
 
 	"qubist/gui/wire"
@@ -24,8 +25,15 @@ type Spec struct {
 	OverrideRedirect bool
 }
 
-// Image is a picture in the window region: rows of Width·4 bytes from byte Start on.
+// Memory is a driver's handle of memory pictures lie in; 0 is the window region.
+type Memory uint32
+
+// ErrRefused: the qube did not grant the pages it named.
+var ErrRefused = errors.New("the qube named pages it did not grant")
+
+// Image is a picture in Memory: rows of Width·4 bytes from byte Start on.
 type Image struct {
+	Memory        Memory
 	Start         uint32
 	Width, Height int
 }
@@ -91,10 +99,21 @@ type Driver interface {
 	// RequestState asks the window manager to set or unset states of a mapped window.
 	RequestState(w Window, states State, on bool)
 	Iconify(Window)
+	// Dock asks the system tray, if there is one, to embed the unmapped window as an icon.
+	Dock(Window)
+
+	// Attach makes granted pages ready for Put, the first at byte 0. ErrRefused is wrapped
+	// when the qube is to blame; any other error means that they cannot be shown.
+	Attach(refs []uint32) (Memory, error)
+	// Detach gives up what Attach returned, after all earlier requests.
+	Detach(Memory)
 
 	Fill(Window, Colour, ...image.Rectangle)
 	// Put copies src of img to dst of the content.
 	Put(w Window, img Image, src image.Rectangle, dst image.Point)
+	// PutThrough is Put with pixels that filter has changed in place (B, G, R, unused). It
+	// waits for the display and is meant for small pictures.
+	PutThrough(w Window, img Image, src image.Rectangle, dst image.Point, filter func(pix []byte))
 	// Flush sends what was requested.
 	Flush()
 
@@ -114,26 +133,30 @@ const (
 	Key        Kind = iota + 1 // Code (X event number), Pos, State, Detail (keycode)
 	Button                     // Code, Pos, State, Detail (button)
 	Motion                     // Pos, State
-	Crossing                   // Code, Pos, State, Mode, Detail, Focus, Keys when entering with Focus
+	Crossing                   // Code, Pos, State, Mode, Detail, Focus; when entering Keys, if the qube has the keyboard, and Rect of a docked window
 	Focus                      // Code, Mode, Detail, Keys when coming, all up during a grab
 	Configured                 // Rect: the content was moved or resized, by whomever
-	Mapped                     // the window became viewable without Driver.Map
+	Mapped                     // Viewable: the window was mapped without Driver.Map
 	Exposed                    // Rect, relative to the content
 	Closing                    // the user wants the window closed
 	Restated                   // States: what the window manager says now
+	Embedded                   // Rect: the tray has taken in a docked window
+	TrayCame                   // a tray has come up; no Window
+	Failed                     // the display cannot be worked with any more; no Window
 )
 
 // Event is something that happened on the screen.
 type Event struct {
-	Kind   Kind
-	Window Window
-	Code   uint32
-	Pos    image.Point // relative to the content
-	State  uint32      // X modifier mask
-	Mode   uint32
-	Detail uint32
-	Focus  bool
-	Rect   image.Rectangle
-	States State
-	Keys   wire.KeymapNotify
+	Kind     Kind
+	Window   Window
+	Code     uint32
+	Pos      image.Point // relative to the content
+	State    uint32      // X modifier mask
+	Mode     uint32
+	Detail   uint32
+	Focus    bool
+	Viewable bool
+	Rect     image.Rectangle
+	States   State
+	Keys     wire.KeymapNotify
 }

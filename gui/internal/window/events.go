@@ -2,6 +2,8 @@ package window
 
 import (
 	"image"
+	"maps"
+	"slices"
 	"time"
 
 	"qubist/gui/internal/display"
@@ -19,6 +21,10 @@ const (
 
 // Event carries out one event of the screen (§10).
 func (s *State) Event(e *display.Event) {
+	if e.Kind == display.TrayCame {
+		s.dockAll()
+		return
+	}
 	w := s.locals[e.Window]
 	if w == nil {
 		return
@@ -36,8 +42,11 @@ func (s *State) Event(e *display.Event) {
 	case display.Button:
 		send(s, w.remote, wire.Button{Event: e.Code, X: x, Y: y, State: e.State, Button: e.Detail})
 	case display.Crossing:
-		if e.Code == wire.EnterNotify && e.Focus {
-			send(s, 0, e.Keys)
+		if e.Code == wire.EnterNotify && (e.Focus || s.cfg.Exact) {
+			send(s, 0, e.Keys) // without the keyboard all are up
+		}
+		if e.Code == wire.EnterNotify && w.docked && !e.Rect.Empty() {
+			s.moved(w, e.Rect)
 		}
 		send(s, w.remote, wire.Crossing{Event: e.Code, X: x, Y: y, State: e.State, Mode: e.Mode, Detail: e.Detail, Focus: bit(e.Focus)})
 	case display.Focus:
@@ -51,11 +60,12 @@ func (s *State) Event(e *display.Event) {
 	case display.Configured:
 		s.configured(w, e.Rect)
 	case display.Mapped:
-		s.shown(w)
+		s.shown(w, e.Viewable)
 	case display.Exposed:
-		if w.mapped {
-			s.paint(w, e.Rect)
-		}
+		s.paint(w, e.Rect)
+	case display.Embedded:
+		s.drv.Map(w.local)
+		s.moved(w, e.Rect)
 	case display.Closing:
 		send(s, w.remote, wire.Close{})
 	case display.Restated:
@@ -65,7 +75,11 @@ func (s *State) Event(e *display.Event) {
 
 // configured follows a move or resize by the user or the window manager.
 func (s *State) configured(w *win, r image.Rectangle) {
-	if r == w.rect || w.docked {
+	if w.docked {
+		s.moved(w, r)
+		return
+	}
+	if r == w.rect {
 		return
 	}
 	w.rect = r
@@ -79,11 +93,36 @@ func (s *State) configured(w *win, r image.Rectangle) {
 			s.drv.Configure(w.local, forced)
 		}
 	}
+	s.report(w)
+}
+
+// report tells the agent where w is, unless it has not answered yet when told last.
+func (s *State) report(w *win) {
 	if w.awaiting || w.remote == wire.ScreenWindow {
 		return
 	}
 	w.awaiting = true
 	s.sendConfigure(w)
+}
+
+// moved follows an icon in the tray; partly off the screen it counts as being in the corner.
+func (s *State) moved(w *win, r image.Rectangle) {
+	if r.Min.X < 0 || r.Min.Y < 0 {
+		r = r.Sub(r.Min)
+	}
+	if r != w.rect {
+		w.rect = r
+		s.report(w)
+	}
+}
+
+// dockAll asks a new tray to take in all icons.
+func (s *State) dockAll() {
+	for _, id := range slices.Sorted(maps.Keys(s.windows)) {
+		if w := s.windows[id]; w.docked {
+			s.drv.Dock(w.local)
+		}
+	}
 }
 
 // restore counts how often w had to be brought back; false means that it was hidden.
@@ -104,12 +143,16 @@ func (s *State) restore(w *win) bool {
 	return false
 }
 
-// shown reacts to a window that became visible without the agent's wish.
-func (s *State) shown(w *win) {
-	if w.mapped || w.docked {
+// shown reacts to a window that became visible without the agent's wish. It counts as
+// mapped only when the agent agrees.
+func (s *State) shown(w *win, viewable bool) {
+	if w.mapped {
 		return
 	}
-	w.mapped = true
+	if !viewable && !w.docked {
+		s.drv.Unmap(w.local)
+		return
+	}
 	send(s, w.remote, wire.Map{OverrideRedirect: w.or})
 	s.paint(w, image.Rectangle{Max: w.rect.Size()})
 }

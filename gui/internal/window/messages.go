@@ -1,6 +1,7 @@
 package window
 
 import (
+	"errors"
 	"fmt"
 	"image"
 
@@ -14,9 +15,6 @@ func (s *State) create(id uint32, m wire.Create) error {
 	}
 	w := &win{remote: id, rect: rectangle(m.X, m.Y, max(m.Width, 1), max(m.Height, 1))}
 	w.or = s.entitled(w, m.OverrideRedirect)
-	if w.or {
-		w.rect = s.onScreen(w.rect)
-	}
 	local, err := s.drv.Create(display.Spec{Remote: id, Rect: w.rect, OverrideRedirect: w.or})
 	if err != nil {
 		return fmt.Errorf("creating a local window: %w", err)
@@ -24,6 +22,9 @@ func (s *State) create(id uint32, m wire.Create) error {
 	w.local = local
 	s.windows[id] = w
 	s.locals[local] = w
+	if w.or {
+		s.settle(w)
+	}
 	return nil
 }
 
@@ -36,7 +37,8 @@ func (s *State) destroy(w *win) {
 	}
 	delete(s.windows, w.remote)
 	delete(s.locals, w.local)
-	w.damage.n, w.hasImage = 0, false
+	w.damage.n = 0
+	s.dropImage(w)
 	s.drv.Destroy(w.local)
 	if s.version >= wire.VersionDestroyEcho {
 		send(s, w.remote, wire.Destroy{})
@@ -44,7 +46,7 @@ func (s *State) destroy(w *win) {
 }
 
 func (s *State) mapWindow(w *win, m wire.Map) {
-	if w.mapped || w.docked {
+	if w.mapped || w.docked || s.cfg.Invisible {
 		return
 	}
 	if owner := s.windows[m.TransientFor]; m.TransientFor != 0 && owner != nil {
@@ -80,7 +82,7 @@ func (s *State) unmap(w *win) {
 	w.mapped = false
 	s.drv.Unmap(w.local)
 	if w.remote != wire.ScreenWindow {
-		w.hasImage = false
+		s.dropImage(w)
 	}
 }
 
@@ -137,15 +139,61 @@ func (s *State) dump(w *win, m wire.WindowDump) error {
 		return fmt.Errorf("%w: image of %d × %d at page %d in a region of %d bytes", wire.ErrValue, m.Width, m.Height, m.Offset, s.cfg.Region)
 	}
 	s.paintNow(w) // from the image it was meant for, before the agent may reuse it
-	// Grant references cannot be mapped here; upstream acknowledges a failed attach too.
-	w.hasImage = m.Kind == wire.DumpRegion
-	if w.hasImage {
-		w.image = display.Image{Start: uint32(m.Start()), Width: int(m.Width), Height: int(m.Height)}
+	s.dropImage(w)
+	if !s.cfg.Invisible {
+		if err := s.takeImage(w, m); err != nil {
+			return err
+		}
 	}
+	s.acknowledge(w)
+	return nil
+}
+
+// takeImage makes m the picture of w. One that cannot be shown is no error: upstream
+// acknowledges it too.
+func (s *State) takeImage(w *win, m wire.WindowDump) error {
+	img := display.Image{Start: uint32(m.Start()), Width: int(m.Width), Height: int(m.Height)}
+	if m.Kind == wire.DumpGrantRefs {
+		memory, err := s.drv.Attach(m.Refs)
+		if errors.Is(err, display.ErrRefused) {
+			return fmt.Errorf("%w: %w", wire.ErrValue, err)
+		}
+		if err != nil {
+			s.cfg.Log.Warn("a window's pages cannot be shown", "window", w.remote, "err", err)
+			return nil
+		}
+		img.Memory = memory
+	}
+	w.image, w.hasImage = img, true
+	return nil
+}
+
+// frames answers a dump of machine frames, which only a very old agent sends: they cannot
+// be mapped any more.
+func (s *State) frames(w *win, body []byte) error {
+	if !s.cfg.InDom0 {
+		return fmt.Errorf("%w: machine frames are for dom0 only", wire.ErrValue)
+	}
+	if _, err := wire.ParseMFNDump(body); err != nil {
+		return err
+	}
+	s.dropImage(w)
+	s.acknowledge(w)
+	return nil
+}
+
+// dropImage forgets the picture of w.
+func (s *State) dropImage(w *win) {
+	if w.hasImage && w.image.Memory != 0 {
+		s.drv.Detach(w.image.Memory)
+	}
+	w.hasImage = false
+}
+
+func (s *State) acknowledge(w *win) {
 	if s.version >= wire.VersionDumpAck {
 		send(s, w.remote, wire.WindowDumpAck{})
 	}
-	return nil
 }
 
 // flags handles fullscreen, attention and minimise (§5.12).
@@ -159,6 +207,10 @@ func (s *State) flags(w *win, m wire.WindowFlags) {
 		}
 		if m.Set&wire.FlagDemandsAttention != 0 {
 			st |= display.Attention
+		}
+		// The agent knows what it asked for itself, but not of a fullscreen that was replaced.
+		if w.reported = m.Set &^ wire.FlagMinimize; st&display.Maximized != 0 {
+			w.reported &^= wire.FlagFullscreen
 		}
 		s.drv.WriteState(w.local, st)
 		return
@@ -181,8 +233,7 @@ func (s *State) flags(w *win, m wire.WindowFlags) {
 	}
 }
 
-// dock takes a window out of ordinary life; it shows once a tray embeds it. No tray is
-// served yet, so it stays invisible.
+// dock takes a window out of ordinary life; it shows once a tray embeds it.
 func (s *State) dock(w *win) {
 	if w.mapped {
 		s.cfg.Log.Info("a mapped window may not be docked", "window", w.remote)
@@ -193,7 +244,13 @@ func (s *State) dock(w *win) {
 		s.drv.SetOverrideRedirect(w.local, false)
 	}
 	w.docked = true
+	s.drv.Dock(w.local)
 }
+
+// overrideWarning is what the user is told when a window loses its privilege.
+const overrideWarning = "A window that asked to be shown without a frame covers nearly the whole screen. " +
+	"It gets an ordinary frame, so that it cannot pose as something else. " +
+	"The setting override_redirect_protection turns this off."
 
 // entitled decides whether w may be override-redirect (§6.1).
 func (s *State) entitled(w *win, wanted bool) bool {
@@ -207,6 +264,9 @@ func (s *State) entitled(w *win, wanted bool) bool {
 		if !s.overrideReported {
 			s.overrideReported = true
 			s.cfg.Log.Warn("a window without decoration is too large and gets an ordinary frame", "size", w.rect.Size().String())
+			if s.cfg.Warn != nil {
+				s.cfg.Warn(overrideWarning)
+			}
 		}
 		return false
 	}

@@ -8,9 +8,12 @@ import (
 )
 
 // border is the frame drawn inside w; managed windows have theirs around them.
-func (w *win) border() border {
+func (s *State) border(w *win) border {
 	if w.or {
 		return border{width: wire.BorderWidth}
+	}
+	if w.docked {
+		return border{width: s.cfg.Tray.Border, inset: s.cfg.Tray.Inset}
 	}
 	return border{}
 }
@@ -30,7 +33,7 @@ func (s *State) source(w *win) (img display.Image, part image.Rectangle, offset 
 
 // damaged notes what the agent says has changed; EndTurn paints it.
 func (s *State) damaged(w *win, m wire.ShmImage) {
-	if !w.mapped || m.X < 0 || m.Y < 0 || m.Width < 0 || m.Height < 0 {
+	if !w.mapped && !w.docked || m.X < 0 || m.Y < 0 || m.Width < 0 || m.Height < 0 {
 		return
 	}
 	r := image.Rect(int(m.X), int(m.Y), int(m.X)+int(m.Width), int(m.Y)+int(m.Height))
@@ -53,7 +56,7 @@ func (s *State) paintNow(w *win) {
 }
 
 func (s *State) paintDamage(w *win) {
-	if w.mapped {
+	if w.mapped || w.docked {
 		for _, r := range w.damage.rects[:w.damage.n] {
 			s.put(w, r)
 		}
@@ -64,11 +67,13 @@ func (s *State) paintDamage(w *win) {
 // put paints pixels inside the frame.
 func (s *State) put(w *win, r image.Rectangle) {
 	img, part, offset, ok := s.source(w)
-	p := planPaint(w.rect.Size(), w.border(), part, offset, r.Min.X, r.Min.Y, r.Dx(), r.Dy())
+	p := planPaint(w.rect.Size(), s.border(w), part, offset, r.Min.X, r.Min.Y, r.Dx(), r.Dy())
 	switch {
 	case p.fillAll:
 		s.drv.Fill(w.local, display.LabelColour, image.Rectangle{Max: w.rect.Size()})
 		return
+	case ok && !p.paint.Empty() && w.docked && s.cfg.Tray.Filters():
+		s.putIcon(w, p.paint)
 	case ok && !p.paint.Empty():
 		s.drv.Put(w.local, img, image.Rectangle{p.from, p.from.Add(p.paint.Size())}, p.paint.Min)
 	}
@@ -77,8 +82,20 @@ func (s *State) put(w *win, r image.Rectangle) {
 	}
 }
 
+// putIcon paints part of a docked window recoloured. To tell an icon from its ground, all
+// of the picture is needed.
+func (s *State) putIcon(w *win, r image.Rectangle) {
+	if !w.hasImage {
+		return
+	}
+	if s.cfg.Tray.Background {
+		r = image.Rect(0, 0, w.image.Width, w.image.Height).Intersect(image.Rectangle{Max: w.rect.Size()})
+	}
+	s.drv.PutThrough(w.local, w.image, r, r.Min, s.icons.Apply)
+}
+
 func (s *State) drawFrame(w *win) {
-	if b := w.border(); b.width > 0 {
+	if b := s.border(w); b.width > 0 {
 		sides := frameRects(w.rect.Size(), b)
 		s.drv.Fill(w.local, display.LabelColour, sides[:]...)
 	}
@@ -87,7 +104,7 @@ func (s *State) drawFrame(w *win) {
 // paint restores a part of a window: frame, pixels, and the neutral ground where there are
 // none. The frame is drawn whether or not the qube ever sent a pixel.
 func (s *State) paint(w *win, r image.Rectangle) {
-	size, b := w.rect.Size(), w.border()
+	size, b := w.rect.Size(), s.border(w)
 	if size.X <= 2*b.width || size.Y <= 2*b.width {
 		s.drv.Fill(w.local, display.LabelColour, image.Rectangle{Max: size})
 		return
@@ -95,7 +112,7 @@ func (s *State) paint(w *win, r image.Rectangle) {
 	inner := image.Rectangle{Max: size}.Inset(b.width)
 	r = r.Intersect(image.Rectangle{Max: size})
 	if !r.In(inner) {
-		s.drawFrame(w)
+		defer s.drawFrame(w)
 	}
 	r = r.Intersect(inner)
 	_, part, _, ok := s.source(w)

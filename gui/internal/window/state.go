@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"qubist/gui/internal/display"
+	"qubist/gui/internal/tray"
 	"qubist/gui/wire"
 )
 
@@ -30,14 +31,26 @@ type Config struct {
 	Name        string // of the qube, validated
 	Limit       int    // windows; 0 means DefaultLimit
 	TitlePrefix bool   // titles start with "[name] "
-	UTF8Titles  bool   // titles keep safe characters outside ASCII
-	Region      int64  // bytes of the window region; 0 without one
+	Titles      Titles
+	Region      int64 // bytes of the window region; 0 without one
 
 	DenyOverride    bool // the setting override_redirect = disabled
 	NoOverrideLimit bool // override-redirect windows may cover the whole work area
 	AllowFullscreen bool // else fullscreen only maximises
-	Now             func() time.Time
-	Log             *slog.Logger
+	Exact           bool // send the original's messages, even those that say nothing
+	Invisible       bool // windows are kept but never shown
+	InDom0          bool // machine frames may be named, though they cannot be shown
+	Tray            tray.Mode
+	Label           uint32 // the label's colour, for icons
+
+	// Suspicious asks the user about a message that upstream asks about (§11); nil drops
+	// the message, an error ends the session. Without it such a message ends the session.
+	Suspicious func(wire.Type) error
+	// Warn tells the user something, once; nil does not.
+	Warn func(text string)
+
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // State is one session, from handshake to the end of the channel. It is used by one
@@ -47,6 +60,7 @@ type State struct {
 	drv     display.Driver
 	version wire.Version
 
+	icons   *tray.Painter
 	windows map[uint32]*win
 	locals  map[display.Window]*win
 	dirty   []*win // with damage
@@ -66,7 +80,7 @@ type win struct {
 	local  display.Window
 	rect   image.Rectangle // content, root coordinates; what the agent was told or told us
 	mapped bool
-	docked bool
+	docked bool // is or waits to be an icon in the tray
 	or     bool
 
 	image     display.Image
@@ -77,6 +91,7 @@ type win struct {
 	awaiting   bool // we sent MSG_CONFIGURE and wait for the answer
 	fakeFull   bool // maximised in place of fullscreen
 	reported   wire.Flags
+	titled     bool
 	title      string
 	damage     damage
 	isDirty    bool
@@ -89,7 +104,7 @@ func New(cfg Config, drv display.Driver, version wire.Version) *State {
 	if cfg.Limit == 0 {
 		cfg.Limit = DefaultLimit
 	}
-	return &State{cfg: cfg, drv: drv, version: version,
+	return &State{cfg: cfg, drv: drv, version: version, icons: tray.NewPainter(cfg.Tray, cfg.Label),
 		windows: map[uint32]*win{}, locals: map[display.Window]*win{}}
 }
 
@@ -97,7 +112,14 @@ func New(cfg Config, drv display.Driver, version wire.Version) *State {
 // Header.BodyFromAgent demands. An error ends the session: nothing of the message was
 // carried out then.
 func (s *State) Message(h wire.Header, body []byte) error {
-	if err := s.dispatch(h, body); err != nil {
+	err := s.dispatch(h, body)
+	if errors.Is(err, wire.ErrSuspicious) && s.cfg.Suspicious != nil {
+		s.cfg.Log.Warn("a suspicious message", "window", h.Window, "err", err)
+		if err = s.cfg.Suspicious(h.Type); err == nil {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("window %#x: %w", h.Window, err)
 	}
 	return nil
@@ -170,8 +192,8 @@ func (s *State) change(w *win, t wire.Type, body []byte) error {
 		if err != nil {
 			return err
 		}
-		if title := s.title(m); title != w.title {
-			w.title = title
+		if title := s.title(m); title != w.title || !w.titled {
+			w.title, w.titled = title, true
 			s.drv.SetTitle(w.local, title)
 		}
 	case wire.TypeWMClass:
@@ -201,7 +223,7 @@ func (s *State) change(w *win, t wire.Type, body []byte) error {
 		}
 		s.drv.SetCursor(w.local, m)
 	case wire.TypeMFNDump:
-		return fmt.Errorf("%w: machine frames are not accepted", wire.ErrValue)
+		return s.frames(w, body)
 	default:
 		return fmt.Errorf("%w: %d", wire.ErrType, uint32(t))
 	}
@@ -230,6 +252,7 @@ func (s *State) EndTurn() {
 // Reset destroys all windows, for the end of the session.
 func (s *State) Reset() {
 	for _, w := range s.windows {
+		s.dropImage(w)
 		s.drv.Destroy(w.local)
 	}
 	clear(s.windows)

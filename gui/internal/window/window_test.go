@@ -31,7 +31,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, drv: fake.New(1280, 800), now: time.Unix(1000, 0)}
 	r.drv.Paint = true
-	r.s = New(Config{Name: "work", Limit: 20, UTF8Titles: true, Region: region, Now: func() time.Time { return r.now }, Log: quiet()}, r.drv, wire.Current)
+	r.s = New(Config{Name: "work", Limit: 20, Titles: TitlesSafe, Region: region, Now: func() time.Time { return r.now }, Log: quiet()}, r.drv, wire.Current)
 	return r
 }
 
@@ -416,7 +416,7 @@ func TestFlags(t *testing.T) {
 	r.settle()
 	r.out()
 	r.s.Event(&display.Event{Kind: display.Restated, Window: 1, States: display.Maximized})
-	r.want("fullscreen is acknowledged", r.out(), "145 1 +1 -0")
+	r.want("fullscreen is acknowledged", r.out(), "145 1 +1 -2")
 	r.s.Event(&display.Event{Kind: display.Restated, Window: 1, States: display.Hidden})
 	r.want("and lost", r.out(), "145 1 +4 -1")
 	r.drv.Take()

@@ -34,6 +34,8 @@ const closeTime = 2 * time.Second
 type Conn struct {
 	X      *xgb.Conn
 	Screen xproto.ScreenInfo
+	// ScreenNumber is the screen's number in the display's name.
+	ScreenNumber int
 
 	stream *stream
 	wake   chan struct{}
@@ -87,7 +89,7 @@ func Dial(ctx context.Context, display, authority string) (*Conn, error) {
 		c.Close()
 		return nil, fmt.Errorf("display %q has no screen %d", display, screen)
 	}
-	c.Screen = roots[screen]
+	c.Screen, c.ScreenNumber = roots[screen], screen
 	return c, nil
 }
 

@@ -34,7 +34,7 @@ func (d *Daemon) listen() (*localSocket, error) {
 	}
 	l.SetUnlinkOnClose(false)
 	ls.l = l
-	err = os.Chmod(ls.paths[0], 0o777)
+	err = os.Chmod(ls.paths[0], 0o660) // who may connect may run anything in the VM
 	for _, link := range ls.paths[1:] {
 		err = errors.Join(err, os.Symlink(base, link))
 	}

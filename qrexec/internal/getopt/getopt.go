@@ -107,3 +107,24 @@ func Set(p *string) func(string) error {
 
 // On sets p.
 func On(p *bool) func() { return func() { *p = true } }
+
+// Permute is Parse for command lines with options behind operands too; all that follows
+// "--" are operands.
+func Permute(args []string, opts []Option) ([]string, error) {
+	var operands []string
+	for len(args) > 0 {
+		rest, err := Parse(args, opts)
+		if err != nil {
+			return nil, err
+		}
+		// What Parse consumed ends with "--" only when that was an argument of its own.
+		if used := len(args) - len(rest); used > 0 && args[used-1] == "--" {
+			return append(operands, rest...), nil
+		}
+		if len(rest) == 0 {
+			break
+		}
+		operands, args = append(operands, rest[0]), rest[1:]
+	}
+	return operands, nil
+}

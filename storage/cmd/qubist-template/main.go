@@ -18,6 +18,7 @@ import (
 )
 
 const usage = `usage: qubist-template build --cache DIR --bin DIR [--progress text|json|none] [--refresh] [--partial]
+       qubist-template check --cache DIR --bin DIR    (0: build would do nothing)
        qubist-template verify --cache DIR
 `
 
@@ -26,25 +27,33 @@ func main() {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	var err error
 	switch os.Args[1] {
 	case "build":
-		err = build(ctx, os.Args[2:])
+		err = build(ctx, os.Args[2:], false)
+	case "check":
+		err = build(ctx, os.Args[2:], true)
 	case "verify":
 		err = verify(os.Args[2:])
 	default:
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
+	if ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("interrupted; the next build begins where nothing is half made")
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "qubist-template:", err)
+		if next := image.Next(err); next != "" {
+			fmt.Fprintln(os.Stderr, "   next:", next)
+		}
 		os.Exit(1)
 	}
 }
 
-func build(ctx context.Context, args []string) error {
+func build(ctx context.Context, args []string, check bool) error {
 	f := flag.NewFlagSet("build", flag.ExitOnError)
 	cache := f.String("cache", "", "`directory` of the result and of what later builds use again")
 	bin := f.String("bin", "", "`directory` of the guest programs")
@@ -66,6 +75,12 @@ func build(ctx context.Context, args []string) error {
 	}
 	b := image.Builder{Recipe: r, Assets: guest.Files, Bin: *bin, Cache: *cache, Etc: "/etc", UID: os.Geteuid(),
 		Partial: *partial, Refresh: *refresh, Now: time.Now, Progress: show}
+	if check {
+		if _, ok := b.Current(); !ok {
+			return fmt.Errorf("the template in %s is not built or not of these programs", *cache)
+		}
+		return nil
+	}
 	dir, err := b.Build(ctx)
 	if err != nil {
 		return err

@@ -110,12 +110,12 @@ func (b *Builder) mmdebstrap(ctx context.Context, tmp, tree string) error {
 	cmd.WaitDelay = 20 * time.Second
 	// Should this process be killed, the cache stays locked until mmdebstrap has ended too.
 	cmd.ExtraFiles = []*os.File{b.lock}
-	return b.logged(cmd, "mmdebstrap")
+	return b.logged(ctx, cmd, "mmdebstrap")
 }
 
 // logged runs cmd, shows its information lines as progress, keeps everything in build.log
 // and puts the last lines into the error.
-func (b *Builder) logged(cmd *exec.Cmd, name string) error {
+func (b *Builder) logged(ctx context.Context, cmd *exec.Cmd, name string) error {
 	path := filepath.Join(b.Cache, "build.log")
 	log, err := os.Create(path)
 	if err != nil {
@@ -152,7 +152,10 @@ func (b *Builder) logged(cmd *exec.Cmd, name string) error {
 	w.Close()
 	<-read
 	if err != nil {
-		return fmt.Errorf("%s failed: %w\n%s\n(all of it is in %s)", name, err, strings.Join(tail, "\n"), path)
+		if ctx.Err() != nil { // its dying words are no news
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %v\n%s\n(all of it is in %s)", ErrDistribution, err, strings.Join(tail, "\n"), path)
 	}
 	return nil
 }

@@ -17,12 +17,14 @@ import (
 )
 
 var (
-	// ErrBusy: another build works in the same cache.
-	ErrBusy = errors.New("another build is running")
 	// ErrNeedsRoot: the caller is an ordinary user; a tree with real owners needs root.
 	ErrNeedsRoot = errors.New("building the template needs root: the files of its root file system have many owners")
 	// ErrSpace: the file system of the cache has too little room.
 	ErrSpace = errors.New("not enough disk space")
+	// ErrDistribution: mmdebstrap could not unpack the distribution.
+	ErrDistribution = errors.New("mmdebstrap failed")
+
+	errBusy = errors.New("another build is running")
 )
 
 // Room that a stage needs at its peak, in bytes, measured and rounded up generously.
@@ -75,7 +77,7 @@ func (b *Builder) Build(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("making the cache: %w", err)
 	}
 	var err error
-	if b.lock, err = lock(filepath.Join(b.Cache, "lock")); err != nil {
+	if b.lock, err = b.await(ctx, filepath.Join(b.Cache, "lock")); err != nil {
 		return "", fmt.Errorf("template cache %s: %w", b.Cache, err)
 	}
 	defer b.lock.Close()
@@ -119,6 +121,57 @@ func tools(names ...string) error {
 	return nil
 }
 
+// await takes the lock file, after the build that has it if need be.
+func (b *Builder) await(ctx context.Context, path string) (*os.File, error) {
+	for told := false; ; told = true {
+		f, err := lock(path)
+		if !errors.Is(err, errBusy) {
+			return f, err
+		}
+		if !told {
+			b.say("another build works in %s: waiting for it", b.Cache)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Current returns the directory of the finished set if it is what Build would make. It
+// changes nothing and needs no rights beyond reading.
+func (b *Builder) Current() (dir string, ok bool) {
+	nodes, _, err := b.contents()
+	if err != nil {
+		return "", false
+	}
+	raw, err := os.ReadFile(filepath.Join(b.Cache, "base-"+b.Recipe.Hash(), "base.json"))
+	if err != nil {
+		return "", false
+	}
+	set := "set-" + setHash(b.Recipe.Hash(), raw, nodes)
+	if got, err := os.Readlink(filepath.Join(b.Cache, "current")); err != nil || got != set {
+		return "", false
+	}
+	dir = filepath.Join(b.Cache, set)
+	_, err = os.Stat(filepath.Join(dir, "manifest.json"))
+	return dir, err == nil
+}
+
+// Next is what the user can do about an error of Build, "" when that is not known.
+func Next(err error) string {
+	switch {
+	case errors.Is(err, ErrNeedsRoot):
+		return "run it with sudo"
+	case errors.Is(err, ErrSpace), errors.Is(err, unix.ENOSPC):
+		return "make room there, or build elsewhere with --cache"
+	case errors.Is(err, ErrDistribution):
+		return "look at the last lines above: mostly it is the network, the sources in /etc/apt, or a full disk; then run again"
+	}
+	return ""
+}
+
 // lock takes the lock file of a cache. It is free again when the file is closed, in this
 // process and in those that inherited it.
 func lock(path string) (*os.File, error) {
@@ -129,7 +182,7 @@ func lock(path string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrBusy
+			return nil, errBusy
 		}
 		return nil, err
 	}

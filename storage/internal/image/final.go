@@ -16,10 +16,14 @@ import (
 )
 
 // Programs are the guest programs that a build expects in its Bin directory.
-var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qubesdb-daemon", "qubesdb"}
+var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qfile-agent", "qfile-unpacker", "qubesdb-daemon", "qubesdb"}
 
-// databaseTools are the names of program qubesdb.
-var databaseTools = []string{"cmd", "read", "write", "rm", "multiread", "list", "watch", "read-bool"}
+// commands are the names under which users find the programs in /usr/bin.
+var commands = map[string][]string{
+	"qrexec-client-vm": {"qrexec-client-vm"},
+	"qfile-agent":      {"qvm-copy", "qvm-copy-to-vm", "qvm-move", "qvm-move-to-vm"},
+	"qubesdb":          {"qubesdb-cmd", "qubesdb-read", "qubesdb-write", "qubesdb-rm", "qubesdb-multiread", "qubesdb-list", "qubesdb-watch", "qubesdb-read-bool"},
+}
 
 // setFiles are the files of a finished set.
 var setFiles = []string{"root.img", "vmlinuz", "initramfs", "manifest.json"}
@@ -89,15 +93,11 @@ func (b *Builder) contents() ([]node, []byte, error) {
 			return nil, nil, fmt.Errorf("guest program: %w", err)
 		}
 		nodes = append(nodes, node{path: "/usr/lib/qubes/" + p, mode: 0o755, body: body})
-		switch p {
-		case "qubes-init":
+		if p == "qubes-init" {
 			init = body
-		case "qrexec-client-vm":
-			nodes = append(nodes, node{path: "/usr/bin/" + p, link: "../lib/qubes/" + p})
-		case "qubesdb":
-			for _, t := range databaseTools {
-				nodes = append(nodes, node{path: "/usr/bin/qubesdb-" + t, link: "../lib/qubes/" + p})
-			}
+		}
+		for _, name := range commands[p] {
+			nodes = append(nodes, node{path: "/usr/bin/" + name, link: "../lib/qubes/" + p})
 		}
 	}
 	return nodes, init, nil

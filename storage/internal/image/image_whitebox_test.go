@@ -225,10 +225,18 @@ func testBuilder(t *testing.T) *Builder {
 func TestBuild(t *testing.T) {
 	b := testBuilder(t)
 	ctx := context.Background()
+	if dir, ok := b.Current(); ok {
+		t.Errorf("%s is current before the first build", dir)
+	}
 	first, err := b.Build(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.UID = 1000 // looking needs no root
+	if dir, ok := b.Current(); !ok || dir != first {
+		t.Errorf("after the build %s is current (%v), want %s", dir, ok, first)
+	}
+	b.UID = 0
 	if err := Verify(b.Cache); err != nil {
 		t.Error(err)
 	}
@@ -236,6 +244,9 @@ func TestBuild(t *testing.T) {
 		t.Errorf("nothing changed, yet %s became %s, %v", first, again, err)
 	}
 	os.WriteFile(filepath.Join(b.Bin, "qrexec-agent"), []byte("agent"), 0o755)
+	if dir, ok := b.Current(); ok {
+		t.Errorf("%s is current although there is a new program", dir)
+	}
 	second, err := b.Build(ctx)
 	if err != nil || second == first {
 		t.Fatalf("a new program gave %s, %v", second, err)
@@ -275,10 +286,15 @@ func TestBuildRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Build(ctx); !errors.Is(err, ErrBusy) {
-		t.Errorf("beside another build: %v", err)
+	var said []string
+	b.Progress = func(e Event) { said = append(said, e.Text) }
+	short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer stop()
+	if _, err := b.Build(short); !errors.Is(err, context.DeadlineExceeded) || len(said) != 1 || !strings.Contains(said[0], "waiting") {
+		t.Errorf("beside another build: %v, said %q", err, said)
 	}
-	held.Close()
+	b.Progress = func(Event) {}
+	time.AfterFunc(100*time.Millisecond, func() { held.Close() }) // the next build waits for it
 	if err := b.space(1 << 60); !errors.Is(err, ErrSpace) {
 		t.Errorf("on a small disk: %v", err)
 	}

@@ -19,9 +19,12 @@ import (
 	"qubist/core/adminclient"
 	"qubist/core/paths"
 	"qubist/core/prompt"
+	"qubist/ui/internal/action"
 	"qubist/ui/internal/app"
 	"qubist/ui/internal/demo"
+	"qubist/ui/internal/keep"
 	"qubist/ui/internal/live"
+	"qubist/ui/internal/state"
 )
 
 type flags struct {
@@ -82,6 +85,13 @@ func run(ctx context.Context, f flags) error {
 		Instance: instance(f.root), Socket: f.socket, Root: f.root, Home: home(),
 		ReadOnly: f.readOnly, Log: log,
 	}
+	if here, err := filepath.Abs(f.socket); err == nil && here == p.QubesdSocket() {
+		o.Local = live.NewMachine(p)
+	} else {
+		o.Away = "This is seen only on the machine itself: the console talks to another server's socket."
+	}
+	closeLedger := remember(f, &o)
+	defer closeLedger()
 	if !f.noQuestions {
 		questions := live.NewQuestions(ctx, p.PromptSocket(), prompt.Watch, log)
 		defer questions.Wait()
@@ -90,6 +100,31 @@ func run(ctx context.Context, f flags) error {
 		o.Attach = func(ctx context.Context) (*exec.Cmd, error) { return attach(ctx, f.root) }
 	}
 	return app.Run(ctx, o, os.Stdin, os.Stdout)
+}
+
+// remember gives o the list of changes that can be undone, also after this run. Without it
+// the console works all the same.
+func remember(f flags, o *app.Options) (end func()) {
+	dir, err := paths.UserState(f.root)
+	if err != nil {
+		o.Notice = action.Sentence("Changes can be undone only until the console ends: " + err.Error())
+		return func() {}
+	}
+	system, err := filepath.Abs(f.socket)
+	if err != nil {
+		system = f.socket
+	}
+	file, ledger, err := keep.Open(dir, system)
+	if err != nil {
+		o.Notice = action.Sentence("Earlier changes cannot be undone: " + err.Error())
+		o.Log.Warn("no undo list", "err", err)
+	}
+	if file == nil {
+		return func() {}
+	}
+	o.Ledger = ledger
+	o.Keep = func(serial uint64, l state.Ledger) error { return file.Save(serial, system, l) }
+	return func() { _ = file.Close() }
 }
 
 // demonstrate starts a demonstration and points f at it. It fills while it is watched.

@@ -245,7 +245,7 @@ func TestDemo(t *testing.T) {
 	c := exec.Command(binary, "--demo")
 	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+tmp)
 	r := uitest.Run(t, 120, 40, c)
-	r.See("● live", "5 of 14 running", "TCG")
+	r.See("● live", "5 of 14 running")
 	r.Press("/", "name:vault", "enter", "s")
 	r.See("started vault", "6 of 14 running")
 	r.Press("S")
@@ -258,4 +258,70 @@ func TestDemo(t *testing.T) {
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+}
+
+// A change is undone and redone by keys, also by the next console.
+func TestUndoSurvivesTheConsole(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	root := filepath.Join(t.TempDir(), "robot")
+	again := func() *uitest.Robot {
+		c := exec.Command(binary, "--root", root, "--socket", s.Socket)
+		c.Env = append(os.Environ(), "TERM=xterm-256color")
+		return uitest.Run(t, 120, 40, c)
+	}
+	r := again()
+	r.See("● live", "work")
+	r.Press(":", "open work", "enter")
+	r.See("qrexec_timeout")
+	r.Press(":", "set vcpus 4", "enter")
+	r.See("set vcpus of work to 4", "qvm-prefs work vcpus 4", "u undo")
+	r.Press("u")
+	r.See("undid: vcpus of work is its default again", "qvm-prefs --default work vcpus", "ctrl+r redo")
+	r.Press("\x12")
+	r.See("redid: vcpus of work is 4 again")
+	r.Press(":", "set memory 900", "enter")
+	r.See("set memory of work to 900")
+	leave(t, r, "ctrl+c")
+	r = again()
+	r.See("● live", "work")
+	r.Press("u")
+	r.See("undid: memory of work is its default again")
+	r.Press("u")
+	r.See("undid: vcpus of work is its default again")
+	r.Press("u")
+	r.See("No change has been made that could be undone.")
+	leave(t, r, "ctrl+c")
+	want := []string{"Set+vcpus", "Reset+vcpus", "Set+vcpus", "Set+memory", "Reset+memory", "Reset+vcpus"}
+	for i, c := range s.Calls() {
+		if i >= len(want) || c != "admin.vm.property."+want[i]+" work" {
+			t.Fatalf("the server was asked for %q", s.Calls())
+		}
+	}
+}
+
+// The screens behind the digits, on real data of the demonstration's qubesd.
+func TestScreensOnDigits(t *testing.T) {
+	qubesd(t)
+	c := exec.Command(binary, "--demo")
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "TMPDIR="+t.TempDir())
+	r := uitest.Run(t, 120, 40, c)
+	r.See("● live", "5 of 14 running", "1 Qubes", "disp-browser")
+	r.Press("5")
+	r.See("WAY OUT", "└ ■ sys-firewall", "10.137.0.4", "Not connected")
+	r.Press("7")
+	r.See("POOL", "varlibqubes", "banking            private", "no, empty at each start")
+	r.Press("/", "vault private", "enter")
+	r.See("vault              private")
+	r.Gone("banking")
+	r.Press("0")
+	r.See("Connection", "None of 14 qubes is in trouble; 5 run.", "These serve: qubesd.", "are free where the qubes, the logs")
+	r.Press("9")
+	r.See("Nothing has been written yet.")
+	r.Press(",")
+	r.See("default_qrexec_timeout")
+	r.Press(":", "home", "enter", "/", "name:vault", "enter", "L")
+	r.See("No line matches qube:vault. esc shows all again.")
+	r.Press("esc", "esc", "1")
+	r.See("NAME")
+	leave(t, r, "q")
 }

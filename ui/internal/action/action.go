@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"qubist/core/adminapi"
 	"qubist/core/qube"
 	"qubist/ui/internal/state"
 )
@@ -23,6 +24,8 @@ type Backend interface {
 	Unpause(ctx context.Context, vm string) error
 	Remove(ctx context.Context, vm string) error
 	Create(ctx context.Context, class qube.Class, name qube.Name, label, template string) error
+	// Property, SetProperty and ResetProperty are of the system when vm is "".
+	Property(ctx context.Context, vm, name string) (adminapi.Property, error)
 	SetProperty(ctx context.Context, vm, name, value string) error
 	ResetProperty(ctx context.Context, vm, name string) error
 	// Run starts a command in a running qube as its default user and does not wait for it.
@@ -53,7 +56,24 @@ type Job struct {
 	Call    string // the Admin API call made
 	Timeout time.Duration
 	Run     func(ctx context.Context, b Backend) error
+
+	// Edit is what a reversible job changed, complete after Run; nil for others, and when the
+	// old value could not be learnt.
+	Edit   func() *state.Edit
+	Change int64      // of the ledger that Edit belongs to
+	Way    Way        // of Undo and Redo:
+	Origin state.Edit // the ledger's edit that is taken back or made again
 }
+
+// Way says how a job relates to the ledger.
+type Way int
+
+// The ways.
+const (
+	Fresh Way = iota // a new change
+	Undo
+	Redo
+)
 
 // Action is one thing to do with a qube.
 type Action struct {

@@ -129,33 +129,6 @@ func CreateJob(e Env, class qube.Class, name qube.Name, label, template string) 
 	}
 }
 
-// SetJob sets a property of q; ResetJob returns it to its default.
-func SetJob(e Env, q state.Qube, property, value string) Job {
-	return Job{
-		Doing: fmt.Sprintf("setting %s of %s", property, q.Name), Done: fmt.Sprintf("set %s of %s to %s", property, q.Name, shown(value)),
-		Failed: fmt.Sprintf("%s of %s was not changed", property, q.Name), Timeout: quick,
-		Command: e.line("qvm-prefs", q.Name, property, Quote(value)), Call: "admin.vm.property.Set+" + property + " " + q.Name,
-		Run: func(ctx context.Context, b Backend) error { return b.SetProperty(ctx, q.Name, property, value) },
-	}
-}
-
-// ResetJob returns a property of q to its default.
-func ResetJob(e Env, q state.Qube, property string) Job {
-	return Job{
-		Doing: fmt.Sprintf("resetting %s of %s", property, q.Name), Done: fmt.Sprintf("set %s of %s to its default", property, q.Name),
-		Failed: fmt.Sprintf("%s of %s was not changed", property, q.Name), Timeout: quick,
-		Command: e.line("qvm-prefs", "--default", q.Name, property), Call: "admin.vm.property.Reset+" + property + " " + q.Name,
-		Run: func(ctx context.Context, b Backend) error { return b.ResetProperty(ctx, q.Name, property) },
-	}
-}
-
-func shown(value string) string {
-	if value == "" {
-		return "nothing"
-	}
-	return value
-}
-
 // EditWhy says why a property cannot be edited, "" when it can be tried.
 func EditWhy(e Env, q state.Qube, property string) string {
 	if why := e.Changes(); why != "" {

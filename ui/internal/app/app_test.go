@@ -25,8 +25,11 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // quiet is a Source that never changes and a Backend whose every method fails.
 type quiet struct{ err error }
 
-func (quiet) System() state.System         { return state.System{} }
-func (quiet) Changed() <-chan struct{}     { return nil }
+func (quiet) System() state.System     { return state.System{} }
+func (quiet) Changed() <-chan struct{} { return nil }
+func (quiet) Storage(context.Context) (state.Storage, error) {
+	return state.Storage{}, errors.New("not asked for")
+}
 func (q quiet) Ping(context.Context) error { return q.err }
 
 func (q quiet) Start(context.Context, string) error                { return q.err }
@@ -37,6 +40,9 @@ func (q quiet) Unpause(context.Context, string) error              { return q.er
 func (q quiet) Remove(context.Context, string) error               { return q.err }
 func (q quiet) Create(context.Context, qube.Class, qube.Name, string, string) error {
 	return q.err
+}
+func (q quiet) Property(context.Context, string, string) (adminapi.Property, error) {
+	return adminapi.Property{}, q.err
 }
 func (q quiet) SetProperty(context.Context, string, string, string) error { return q.err }
 func (q quiet) ResetProperty(context.Context, string, string) error       { return q.err }
@@ -88,7 +94,7 @@ func sample() state.System {
 func console(t *testing.T, w, h int, profile colorprofile.Profile, s state.System) *Model {
 	t.Helper()
 	clock := noon
-	m := New(t.Context(), Options{Source: quiet{}, Backend: quiet{}, Instance: "dom0", Socket: "/run/qubist/qubesd.sock", Home: "/home/user", Clock: func() time.Time { return clock }})
+	m := New(t.Context(), Options{Source: quiet{}, Backend: quiet{}, Instance: "dom0", Socket: "/run/qubist/qubesd.sock", Home: "/home/user", Away: "This is seen only on the machine itself: the console talks to another server's socket.", Clock: func() time.Time { return clock }})
 	send(m, tea.WindowSizeMsg{Width: w, Height: h}, tea.ColorProfileMsg{Profile: profile}, systemMsg{s})
 	return m
 }
@@ -103,6 +109,10 @@ func send(m *Model, msgs ...tea.Msg) {
 func press(m *Model, keys ...string) {
 	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "space": ' ', "down": tea.KeyDown, "up": tea.KeyUp, "left": tea.KeyLeft, "right": tea.KeyRight}
 	for _, k := range keys {
+		if c, ctrl := strings.CutPrefix(k, "ctrl+"); ctrl {
+			send(m, tea.KeyPressMsg{Code: rune(c[0]), Mod: tea.ModCtrl})
+			continue
+		}
 		if code, ok := special[k]; ok {
 			key := tea.KeyPressMsg{Code: code}
 			if k == "space" {
@@ -150,6 +160,32 @@ func TestGoldenScreens(t *testing.T) {
 			s.Connected, s.Why = false, "connection refused"
 			send(m, systemMsg{s})
 		}},
+		{"network", func(m *Model) { press(m, "5", "j") }},
+		{"storage", func(m *Model) {
+			press(m, "7")
+			m.Update(pageMsg{storage, m.shown, shelves()})
+		}},
+		{"logs", func(m *Model) {
+			m.opts.Local = here{}
+			press(m, "9")
+			m.Update(pageMsg{logbook, m.shown, lines()})
+		}},
+		{"logs-elsewhere", func(m *Model) { press(m, "9") }},
+		{"health", func(m *Model) {
+			m.opts.Local = here{}
+			m.faults["vault"] = "Not enough memory to start domain 'vault'."
+			press(m, "0")
+			m.Update(pageMsg{health, m.shown, here{}.Look(nil)})
+		}},
+		{"settings", func(m *Model) { press(m, ",", "j") }},
+		{"undo", func(m *Model) {
+			press(m, ":", "set label green", "enter")
+			j := action.SetJob(m.env(), "work", "label", "green")
+			done := state.Edit{Owner: "work", Property: "label", Before: state.Setting{Text: "blue"}, After: state.Setting{Text: "green"}}
+			j.Edit = func() *state.Edit { return &done }
+			m.log.Tasks = nil
+			m.Update(jobMsg{m.log.Begin(state.Task{Since: noon}), j, nil})
+		}},
 	}
 	sizes := []struct{ w, h int }{{80, 24}, {120, 40}, {200, 60}}
 	for _, sc := range screens {
@@ -165,6 +201,39 @@ func TestGoldenScreens(t *testing.T) {
 			})
 		}
 	}
+}
+
+// here is a Local with a made-up machine.
+type here struct{}
+
+func (here) Logs(context.Context) ([]state.LogLine, error) { return lines(), nil }
+func (here) Console(string, int) ([]string, error) {
+	return []string{"[    1.204] VFS: Cannot open root device \"vda\" or unknown-block(0,0): error -6", "[    1.205] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"}, nil
+}
+func (here) Look([]state.Pool) state.Machine {
+	return state.Machine{At: noon, Display: ":7", Shown: true,
+		Services: []state.Service{{Name: "qubesd", Socket: "/run/qubist/qubesd.sock", Up: true}, {Name: "qrexec-policy-daemon", Socket: "/run/qubist/policy.sock"}},
+		Daemons:  []state.Daemon{{Program: "qubes-guid", Qube: "work", PID: 7, Alive: true}, {Program: "qubes-guid", Qube: "personal", PID: 8}},
+		Disks:    []state.Disk{{Holds: "the qubes, the logs", Size: 250 << 30, Free: 30 << 30}}}
+}
+
+func lines() []state.LogLine {
+	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
+	return []state.LogLine{
+		{At: at(-9), Program: "qubesd", Level: "INFO", Text: "starting vm=work"}, {At: at(-8), Program: "console", Qube: "work", Text: "[    0.000000] Linux version 6.12.40 (gcc 14)"},
+		{At: at(-5), Program: "qubes-guid", Qube: "work", Level: "WARN", Text: "a window asked for too much size=20000x1"},
+		{At: at(-2), Program: "qrexec-daemon", Qube: "untrusted", Level: "ERROR", Text: "the agent broke the protocol err=\"frame of 1 MiB\""},
+	}
+}
+
+// shelves are pools and volumes of a server that tells everything.
+func shelves() state.Storage {
+	const g = 1 << 30
+	return state.Storage{At: noon, Missing: 1,
+		Pools: []state.Pool{{Name: "vm-pool", Driver: "lvm_thin", Size: 400 * g, Used: 371 * g, Volumes: 3, Held: 14 * g}, {Name: "usb", Driver: "file", Dir: "/mnt/usb", Size: 60 * g, Used: 2 * g}},
+		Volumes: []state.Volume{{Owner: "work", Name: "private", Pool: "vm-pool", Size: 20 * g, Used: 8 * g, Keeps: true, Keep: 2, Revisions: []string{"1763700000-back"}},
+			{Owner: "work", Name: "root", Pool: "vm-pool", Size: 10 * g, Used: 1 * g, Fresh: true, Source: "debian-12"},
+			{Owner: "vault", Name: "private", Pool: "vm-pool", Size: 5 * g, Used: 5*g - 1, Keeps: true, Keep: 1}, {Owner: "work", Name: "volatile", Pool: "vm-pool", Size: 10 * g}}}
 }
 
 func jobOf(m *Model, id, name string) action.Job {
@@ -202,7 +271,7 @@ func TestHelpTellsTheTruth(t *testing.T) {
 
 func TestKeysAreUnique(t *testing.T) {
 	m := console(t, 120, 40, colorprofile.TrueColor, sample())
-	for _, s := range []place{home, detail, journal} {
+	for _, s := range []place{home, detail, journal, network, storage, logbook, health, settings} {
 		m.screen, m.detail.name = s, "work"
 		seen := map[string]string{}
 		for _, b := range m.bindings() {

@@ -20,10 +20,12 @@ func (m *Model) openQube(name string) tea.Cmd {
 	if m.detail.name != name {
 		m.detail = detailState{name: name, ownOnly: m.detail.ownOnly}
 	}
-	m.screen = detail
 	m.table.Go(name)
 	m.detail.at = max(m.detail.at, 1)
-	return nil
+	if m.screen == detail {
+		return nil
+	}
+	return m.show(detail)
 }
 
 func (m *Model) detailItems() []view.Item {
@@ -57,13 +59,13 @@ func (m *Model) detailKeys() []binding {
 		all = "show all properties"
 	}
 	return []binding{
-		{keys: []string{"e", "enter"}, shown: "e", word: "edit", help: "edit this property", topic: topicQube, why: why, do: func() tea.Cmd { return m.openProperty(q, it) }},
-		{keys: []string{"x"}, word: "default", help: "set this property to its default", topic: topicQube, why: reset, do: func() tea.Cmd { return m.start(action.ResetJob(m.env(), q, it.Name)) }},
+		{keys: []string{"e", "enter"}, shown: "e", word: "edit", help: "edit this property", topic: topicQube, why: why, do: func() tea.Cmd { return m.openProperty(q.Name, property(q, it.Name)) }},
+		{keys: []string{"x"}, word: "default", help: "set this property to its default", topic: topicQube, why: reset, do: func() tea.Cmd { return m.start(action.ResetJob(m.env(), q.Name, it.Name)) }},
 		{keys: []string{"tab"}, word: "own/all", help: all, topic: topicMove, do: func() tea.Cmd {
 			m.detail.ownOnly, m.detail.listState = !m.detail.ownOnly, listState{at: 1}
 			return nil
 		}},
-		{keys: []string{"esc", "q", "left", "h"}, shown: "esc", word: "back", help: "back to the table", topic: topicMove, do: m.leaveDetail},
+		{keys: []string{"esc", "q", "left", "h"}, shown: "esc", word: "back", help: "back to where this was opened", topic: topicMove, do: m.leaveDetail},
 	}
 }
 
@@ -72,6 +74,8 @@ func (m *Model) leaveDetail() tea.Cmd {
 		m.hushed = true
 		return nil
 	}
-	m.screen = home
-	return nil
+	if m.before == journal || m.before == detail {
+		return m.show(home)
+	}
+	return m.show(m.before)
 }

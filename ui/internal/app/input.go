@@ -161,27 +161,35 @@ func (m *Model) openDisposable() tea.Cmd {
 }
 
 // openProperty edits one property's value.
-func (m *Model) openProperty(q state.Qube, it view.Item) tea.Cmd {
-	in := &input{prompt: q.Name + " " + it.Name + ":", label: &q.Label, editor: widget.NewEditor(it.Value, nil), hint: m.propertyHint(q, it.Name),
+func (m *Model) openProperty(owner string, it state.Property) tea.Cmd {
+	in := &input{prompt: action.Of(it.Name, owner) + ":", editor: widget.NewEditor(it.Value, nil), hint: m.propertyHint(it.Type),
 		keys: []view.Key{{Key: "enter", Word: "set"}, {Key: "esc", Word: "leave"}}}
+	if q, ok := m.sys.Find(owner); ok {
+		in.label = &q.Label
+	}
 	in.enter = func(text string) tea.Cmd {
 		m.input = nil
 		text = strings.TrimSpace(text)
 		if text == it.Value {
 			return nil
 		}
-		return m.start(action.SetJob(m.env(), q, it.Name, text))
+		return m.start(action.SetJob(m.env(), owner, it.Name, text))
 	}
 	m.input = in
 	return nil
 }
 
-func (m *Model) propertyHint(q state.Qube, name string) string {
+// property is q's property of that name.
+func property(q state.Qube, name string) state.Property {
 	i := slices.IndexFunc(q.Properties, func(p state.Property) bool { return p.Name == name })
 	if i < 0 {
-		return ""
+		return state.Property{Name: name}
 	}
-	switch q.Properties[i].Type {
+	return q.Properties[i]
+}
+
+func (m *Model) propertyHint(kind string) string {
+	switch kind {
 	case "bool":
 		return "True or False"
 	case "int":

@@ -29,10 +29,21 @@ type plan struct {
 	lines               []view.PlanLine
 }
 
-// start runs jobs, each as a task of its own.
+// start runs jobs, each as a task of its own. New edits among them are one change.
 func (m *Model) start(jobs ...action.Job) tea.Cmd {
 	cmds := make([]tea.Cmd, 0, len(jobs))
+	change := int64(0)
 	for _, j := range jobs {
+		switch {
+		case j.Edit == nil:
+		case j.Way != action.Fresh:
+			m.taking++
+		default:
+			if change == 0 {
+				change = m.ledger.Begin()
+			}
+			j.Change = change
+		}
 		j.Doing, j.Done, j.Failed = shownText(j.Doing), shownText(j.Done), shownText(j.Failed)
 		delete(m.faults, j.Qube)
 		id := m.log.Begin(state.Task{Doing: j.Doing, Qube: j.Qube, Phase: j.Phase, Command: shownText(j.Command), Since: m.now})
@@ -57,9 +68,16 @@ func (m *Model) finished(msg jobMsg) tea.Cmd {
 		return nil
 	}
 	j := msg.job
+	save := m.enter(j, msg.err)
+	if cmd, was := m.obstacle(j, msg.err); was {
+		return cmd
+	}
 	n := state.Note{Grade: state.Done, What: j.Done, Command: shownText(j.Command), Call: j.Call}
 	if took := m.now.Sub(t.Since); took >= 500*time.Millisecond {
 		n.What += fmt.Sprintf(" in %.1f s", took.Seconds())
+	}
+	if save != nil {
+		n.Offer = offers[j.Way]
 	}
 	if msg.err != nil {
 		evidence, next := action.Explain(msg.err)
@@ -70,7 +88,7 @@ func (m *Model) finished(msg jobMsg) tea.Cmd {
 		m.opts.Log.Warn("failed", "command", j.Command, "err", safetext.Line(msg.err.Error(), 2000))
 	}
 	m.tell(n)
-	return nil
+	return save
 }
 
 // act does a to the targets: at once, or after showing what it means.
@@ -115,9 +133,10 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func (p *plan) view() view.Plan {
 	verb := p.verb
-	if len(p.jobs) == 1 {
+	switch {
+	case len(p.jobs) == 1 && p.jobs[0].Qube != "":
 		verb += " " + p.jobs[0].Qube
-	} else {
+	case len(p.jobs) > 1:
 		verb = fmt.Sprintf("%s %d", verb, len(p.jobs))
 	}
 	commands := "copy command"
@@ -168,6 +187,18 @@ func (m *Model) copyText(text string) tea.Cmd {
 	return func() tea.Msg {
 		if t != nil {
 			t.Copy(all)
+		}
+		return nil
+	}
+}
+
+// copyPlain asks the terminal to take one cleaned line.
+func (m *Model) copyPlain(text, told string) tea.Cmd {
+	m.tell(state.Note{What: told})
+	line, t := safetext.Line(text, 0), m.terminal
+	return func() tea.Msg {
+		if t != nil {
+			t.Copy(line)
 		}
 		return nil
 	}

@@ -52,7 +52,7 @@ func (m *Model) helpKey(key string) tea.Cmd {
 
 // topics are the bindings as the help shows them.
 func (m *Model) topics() []view.Topic {
-	order := []string{topicQube, topicMove, topicOther, topicAll}
+	order := []string{topicQube, topicMove, topicOther, topicScreens, topicAll}
 	out := make([]view.Topic, 0, len(order))
 	for _, title := range order {
 		t := view.Topic{Title: title}

@@ -28,6 +28,8 @@ const (
 	topicOther = "More"
 	topicMove  = "Moving and choosing"
 	topicAll   = "Everywhere"
+
+	topicScreens = "Screens"
 )
 
 // key routes a key press: an open question, form or line takes it first.
@@ -88,8 +90,15 @@ func (m *Model) bindings() []binding {
 		out = append(out, m.listKeys(itemMover{m})...)
 	case journal:
 		out = append(m.journalKeys(), m.listKeys(noteMover{m})...)
+	default:
+		pg := m.pages[m.screen]
+		out = pg.keys()
+		if _, ok := pg.(onQubes); ok {
+			out = append(out, m.actionKeys()...)
+		}
+		out = append(out, m.listKeys(pg)...)
 	}
-	return append(out, m.commonKeys()...)
+	return append(append(out, m.pageKeys()...), m.commonKeys()...)
 }
 
 func (m *Model) homeKeys() []binding {
@@ -149,7 +158,16 @@ func (m *Model) actionKeys() []binding {
 			why: whyNone(targets, func(q state.Qube) string { return action.RunWhy(e, q) }), do: m.openRun},
 		binding{keys: []string{"D"}, help: "run a command in a fresh disposable", topic: topicQube,
 			why: whyNone(targets, func(q state.Qube) string { _, why := action.DisposableTemplate(e, q); return why }), do: m.openDisposable},
+		binding{keys: []string{"L"}, help: "show the qube's logs", topic: topicQube, why: m.logWhy(targets), do: func() tea.Cmd { return m.openLogOf(m.targets()[0].Name) }},
 	)
+}
+
+// logWhy says why there are no logs of the targets, "" when there can be.
+func (m *Model) logWhy(targets []state.Qube) string {
+	if len(targets) == 0 {
+		return "There is no qube here."
+	}
+	return m.away()
 }
 
 // whyNone is "" when at least one target can, else the first reason.
@@ -223,13 +241,13 @@ func (m *Model) journalKeys() []binding {
 	}
 	return []binding{
 		{keys: []string{"y"}, word: "copy command", help: "copy the command line of this message", topic: topicMove, why: why, do: func() tea.Cmd { return m.copyText(command) }},
-		{keys: []string{"esc", "q", "m", "left", "h"}, shown: "esc", word: "back", help: "back", topic: topicMove, do: func() tea.Cmd { m.screen = home; return nil }},
+		{keys: []string{"esc", "q", "m", "left", "h"}, shown: "esc", word: "back", help: "back", topic: topicMove, do: func() tea.Cmd { return m.show(m.before) }},
 	}
 }
 
 func (m *Model) openJournal() tea.Cmd {
-	m.screen, m.journal, m.hushed = journal, listState{}, true
-	return nil
+	m.journal, m.hushed = listState{}, true
+	return m.show(journal)
 }
 
 func (m *Model) commonKeys() []binding {
@@ -238,7 +256,10 @@ func (m *Model) commonKeys() []binding {
 	}
 	if m.screen != journal {
 		out = append(out,
-			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal},
+			binding{keys: []string{"m"}, word: "messages", help: "running tasks and what was told, with evidence and commands", topic: topicAll, do: m.openJournal})
+	}
+	if m.screen != journal && m.screen != logbook {
+		out = append(out,
 			binding{keys: []string{"y"}, help: "then an action's key: copy its command line; then y: copy the last one", topic: topicAll, do: func() tea.Cmd { m.copying = true; return nil }},
 			binding{keys: []string{"c"}, help: "save a picture of the desktop", topic: topicOther, do: func() tea.Cmd { return m.screenshot("") }},
 		)
@@ -249,6 +270,9 @@ func (m *Model) commonKeys() []binding {
 			why = "No qube asks for anything."
 		}
 		out = append(out, binding{keys: []string{"a"}, help: "answer the waiting question, in its own program", topic: topicOther, why: why, do: m.lend})
+	}
+	if m.screen != journal {
+		out = append(out, m.takeBackKeys()...)
 	}
 	return append(out, binding{keys: []string{"?", "f1"}, shown: "?", word: "keys", help: "the keys that work now", topic: topicAll, do: func() tea.Cmd { m.help = &listState{}; return nil }},
 		binding{keys: []string{"ctrl+l"}, help: "draw the screen again", topic: topicAll, do: func() tea.Cmd { m.forget(); return nil }})

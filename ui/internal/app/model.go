@@ -26,6 +26,18 @@ type Source interface {
 	Changed() <-chan struct{}
 	// Ping returns nil when the server answers at all.
 	Ping(ctx context.Context) error
+	// Storage reads all pools and volumes.
+	Storage(ctx context.Context) (state.Storage, error)
+}
+
+// Local tells what only a program on the same machine can see.
+type Local interface {
+	// Logs are the lines that are new since the last call, the first time the newest ones.
+	Logs(ctx context.Context) ([]state.LogLine, error)
+	// Console are the last n lines of a qube's console, none when there is no such log.
+	Console(vm string, n int) ([]string, error)
+	// Look says what runs and how full the disks are.
+	Look(pools []state.Pool) state.Machine
 }
 
 // Questions tells how many questions of qubes wait for an answer.
@@ -40,6 +52,8 @@ type Options struct {
 	Backend   action.Backend
 	Questions Questions                                // nil: not watched
 	Attach    func(context.Context) (*exec.Cmd, error) // the question's front end; nil: the terminal is not lent
+	Local     Local                                    // nil: the system is elsewhere, as Away says
+	Away      string                                   // a sentence
 	Instance  string                                   // shown in the header
 	Socket    string                                   // shown while there is no connection
 	Root      string                                   // --root as given, for command lines
@@ -47,6 +61,10 @@ type Options struct {
 	ReadOnly  bool
 	Clock     func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: nothing is logged
+
+	Ledger state.Ledger                                   // what can be undone from earlier runs
+	Keep   func(serial uint64, ledger state.Ledger) error // keeps it; nil: it ends with the console
+	Notice string                                         // something to be told at the start, in a sentence
 }
 
 // place is what fills the body.
@@ -56,6 +74,11 @@ const (
 	home place = iota
 	detail
 	journal
+	network
+	storage
+	logbook
+	health
+	settings
 )
 
 // Model is the console. It is a tea.Model; New makes one.
@@ -72,6 +95,9 @@ type Model struct {
 	sys      state.System
 	table    state.Table
 	log      state.Journal
+	ledger   state.Ledger
+	kept     uint64 // the ledger's serial number
+	taking   int    // undo and redo jobs on their way
 	trend    state.Trend
 	observed time.Time // of the newest sample in trend
 	faults   map[string]string
@@ -86,6 +112,9 @@ type Model struct {
 	lentOpen int
 
 	screen  place
+	before  place // the screen that the present one was opened from
+	shown   int   // grows with each change of screen
+	pages   map[place]page
 	detail  detailState
 	journal listState
 
@@ -121,13 +150,29 @@ func New(ctx context.Context, o Options) *Model {
 	}
 	m := &Model{opts: o, ctx: ctx, profile: colorprofile.TrueColor, dark: true, now: o.Clock(), table: state.NewTable(), trend: state.NewTrend(), faults: map[string]string{}}
 	m.theme = theme.New(m.profile, m.dark)
-	m.linkSince = m.now
+	m.pages = map[place]page{network: &networkPage{m: m}, storage: &storagePage{m: m, order: state.ByUsed}, logbook: &logPage{m: m, follow: true},
+		health: &healthPage{m: m}, settings: &settingsPage{m: m}}
+	m.linkSince, m.ledger = m.now, o.Ledger
+	if o.Notice != "" {
+		m.tell(state.Note{Grade: state.Warn, What: o.Notice})
+	}
 	return m
 }
 
 // Init starts the listening commands.
 func (m *Model) Init() tea.Cmd {
 	return tea.Batch(m.awaitSystem(), m.awaitQuestions(), m.ping(), m.tick())
+}
+
+func (m *Model) storage() *storagePage { return m.pages[storage].(*storagePage) }
+func (m *Model) logs() *logPage        { return m.pages[logbook].(*logPage) }
+
+// away says why this machine cannot be looked at, "" when it can.
+func (m *Model) away() string {
+	if m.opts.Local != nil {
+		return ""
+	}
+	return m.opts.Away
 }
 
 // env is what actions are judged by.
@@ -139,6 +184,12 @@ func (m *Model) env() action.Env {
 func (m *Model) targets() []state.Qube {
 	if m.screen == detail {
 		if q, ok := m.sys.Find(m.detail.name); ok {
+			return []state.Qube{q}
+		}
+		return nil
+	}
+	if pg, ok := m.pages[m.screen].(onQubes); ok {
+		if q, ok := pg.current(); ok {
 			return []state.Qube{q}
 		}
 		return nil

@@ -32,6 +32,9 @@ func (m *Model) commands() []command {
 			},
 			run: func(args string) tea.Cmd { return m.actOnNamed(a, args) }})
 	}
+	for _, t := range tabs {
+		out = append(out, command{name: t.word, key: t.key, help: t.help, run: func(string) tea.Cmd { return m.show(t.at) }})
+	}
 	changes := func() string { return m.env().Changes() }
 	return append(out,
 		command{name: "run", arg: "command", key: "r", help: "run a command in the qube", needsArg: true, why: m.runWhy,
@@ -43,10 +46,11 @@ func (m *Model) commands() []command {
 		command{name: "open", arg: "qube", key: "enter", help: "show a qube's details", needsArg: true, complete: m.qubeNames, run: m.openNamed},
 		command{name: "set", arg: "property value", help: "set a property of the qube", needsArg: true, why: changes, complete: m.propertyNames, run: m.setNamed},
 		command{name: "reset", arg: "property", help: "set a property of the qube to its default", needsArg: true, why: changes, complete: m.propertyNames, run: m.resetNamed},
+		command{name: "undo", key: "u", help: "take the last change back", why: m.undoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Undo) }},
+		command{name: "redo", key: "ctrl+r", help: "make the change again that was undone last", why: m.redoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Redo) }},
 		command{name: "filter", arg: "[terms]", key: "/", help: "show only what matches", complete: filterWords, run: m.filterBy},
 		command{name: "sort", arg: "column", key: "o", help: "sort by a column", needsArg: true, complete: columnNames, run: m.sortBy},
 		command{name: "messages", key: "m", help: "running tasks and what was told", run: func(string) tea.Cmd { return m.openJournal() }},
-		command{name: "home", help: "the table of qubes", run: func(string) tea.Cmd { m.screen = home; return nil }},
 		command{name: "help", key: "?", help: "the keys that work now", run: func(string) tea.Cmd { m.help = &listState{}; return nil }},
 		command{name: "quit", key: "q", help: "leave the console; qubes keep running", run: func(string) tea.Cmd { return tea.Quit }},
 	)
@@ -265,7 +269,7 @@ func (m *Model) setNamed(args string) tea.Cmd {
 	if why := action.EditWhy(m.env(), q, name); why != "" {
 		return m.warn(why)
 	}
-	return m.start(action.SetJob(m.env(), q, name, strings.TrimSpace(value)))
+	return m.start(action.SetJob(m.env(), q.Name, name, strings.TrimSpace(value)))
 }
 
 func (m *Model) resetNamed(args string) tea.Cmd {
@@ -276,7 +280,7 @@ func (m *Model) resetNamed(args string) tea.Cmd {
 	if why := action.EditWhy(m.env(), q, args); why != "" {
 		return m.warn(why)
 	}
-	return m.start(action.ResetJob(m.env(), q, args))
+	return m.start(action.ResetJob(m.env(), q.Name, args))
 }
 
 func (m *Model) filterBy(args string) tea.Cmd {
@@ -284,8 +288,8 @@ func (m *Model) filterBy(args string) tea.Cmd {
 	if err != nil {
 		return m.warn(action.Sentence(err.Error()))
 	}
-	m.table.Filter, m.screen = f, home
-	return m.rearrange()
+	m.table.Filter = f
+	return tea.Batch(m.show(home), m.rearrange())
 }
 
 func (m *Model) sortBy(args string) tea.Cmd {
@@ -293,6 +297,6 @@ func (m *Model) sortBy(args string) tea.Cmd {
 	if !slices.Contains(state.Columns, c) {
 		return m.warn("There is no column " + shownText(args) + ".")
 	}
-	m.table.Sort, m.table.Reverse, m.screen = c, false, home
-	return m.rearrange()
+	m.table.Sort, m.table.Reverse = c, false
+	return tea.Batch(m.show(home), m.rearrange())
 }

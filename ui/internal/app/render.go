@@ -62,6 +62,8 @@ func (m *Model) body(p view.Paint, r view.Rect) {
 			Items: m.detailItems(), At: m.detail.at, Top: m.detail.top, Stale: m.stale()}.Draw(p, r)
 	case journal:
 		view.Journal{Journal: &m.log, At: m.journal.at, Top: m.journal.top}.Draw(p, r)
+	default:
+		m.pages[m.screen].draw(p, r)
 	}
 }
 
@@ -87,8 +89,9 @@ func (m *Model) head() view.Head {
 		h.Screen = "Qube " + m.detail.name
 	case m.screen == journal:
 		h.Screen = "Messages"
-	default:
-		h.Screen = "Qubes"
+	}
+	for _, t := range tabs {
+		h.Tabs = append(h.Tabs, view.Tab{Key: t.key, Name: t.name, Here: m.screen == t.at && m.help == nil})
 	}
 	return h
 }
@@ -152,6 +155,9 @@ func (m *Model) layout() {
 		if d.at == 1 {
 			d.top = 0 // the heading above the first line
 		}
+	}
+	if pg := m.pages[m.screen]; pg != nil {
+		pg.layout(r)
 	}
 	if n := len(m.log.Notes); m.screen == journal && n > 0 {
 		j := &m.journal

@@ -72,6 +72,14 @@ func (m *Model) handle(msg tea.Msg) tea.Cmd {
 		}
 	case jobMsg:
 		return m.finished(msg)
+	case pageMsg:
+		return m.pageRead(msg)
+	case pageDueMsg:
+		if msg.gen == m.shown && msg.at == m.screen {
+			return m.readPage()
+		}
+	case keptMsg:
+		m.keptAs(msg.err)
 	case lentMsg:
 		return m.returned(msg.err)
 	}
@@ -96,7 +104,7 @@ func (m *Model) take(sys state.System) {
 	}
 	m.table.Arrange(sys)
 	if _, ok := sys.Find(m.detail.name); !ok && m.screen == detail && sys.Connected {
-		m.screen = home
+		m.show(home) // which reads nothing
 		m.tell(state.Note{Grade: state.Warn, What: m.detail.name + " is gone."})
 	}
 }

@@ -25,6 +25,7 @@ type Note struct {
 	Next     string // what to press or try
 	Command  string // the command line of the same effect, "" when there is none
 	Call     string // the Admin API call it made
+	Offer    string // the key that takes it back, and the word for it: "u undo"
 }
 
 // Task is an action on its way.

@@ -37,6 +37,8 @@ type Server struct {
 	Delay time.Duration
 	// StartError is the exception Start answers with, by name.
 	StartError map[string]*adminapi.Error
+	// Globals are the system's own properties.
+	Globals map[string]adminapi.Property
 
 	mu    sync.Mutex
 	vms   map[string]*VM
@@ -50,7 +52,7 @@ type Server struct {
 // Serve starts a server that ends with the test.
 func Serve(t testing.TB, vms map[string]*VM) *Server {
 	t.Helper()
-	s := &Server{Socket: filepath.Join(t.TempDir(), "qubesd.sock"), vms: vms, subs: map[net.Conn]string{}}
+	s := &Server{Socket: filepath.Join(t.TempDir(), "qubesd.sock"), vms: vms, subs: map[net.Conn]string{}, Globals: globals()}
 	s.Listen(t)
 	t.Cleanup(s.Close)
 	return s
@@ -184,7 +186,11 @@ func (s *Server) answer(r adminapi.Request) []byte {
 	case "admin.vm.property.GetAll":
 		return ok(v.properties())
 	case "admin.property.GetAll":
-		return ok("default_dispvm default=False type=vm default-dvm\ndefault_template default=False type=vm debian-12\n")
+		return ok(named(s.Globals))
+	case "admin.property.Get":
+		return property(s.Globals[r.Arg], r.Arg)
+	case "admin.vm.property.Get":
+		return property(v.property(r.Arg), r.Arg)
 	case "admin.vm.feature.List":
 		return ok(lines(slices.Sorted(maps.Keys(v.Features))))
 	case "admin.vm.feature.Get":
@@ -212,12 +218,31 @@ func (s *Server) list(dest string) string {
 	return string(b)
 }
 
+// property is the own or default value, the zero value for none.
+func (v *VM) property(name string) adminapi.Property {
+	if p, ok := v.Own[name]; ok {
+		return p
+	}
+	return v.Rest[name]
+}
+
+func property(p adminapi.Property, name string) []byte {
+	if p.Type == "" {
+		return adminapi.Errorf(adminapi.Exception, "no property %s", name).Append(nil)
+	}
+	return adminapi.AppendOK(nil, p.Append(nil))
+}
+
 func (v *VM) properties() string {
+	all := maps.Clone(v.Rest)
+	maps.Copy(all, v.Own)
+	return named(all)
+}
+
+func named(all map[string]adminapi.Property) string {
 	var b []byte
-	for _, set := range []map[string]adminapi.Property{v.Own, v.Rest} {
-		for _, k := range slices.Sorted(maps.Keys(set)) {
-			b = set[k].AppendNamed(b, k)
-		}
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		b = all[k].AppendNamed(b, k)
 	}
 	return string(b)
 }
@@ -274,8 +299,18 @@ func (s *Server) change(r adminapi.Request, v *VM) []byte {
 		s.Send("admin.Events", adminapi.Event{Name: "domain-delete", Args: []adminapi.Arg{{Key: "vm", Value: r.Dest}}})
 		s.mu.Lock()
 	case "admin.vm.property.Set":
-		v.Own[r.Arg] = adminapi.Property{Type: "str", Value: string(r.Payload)}
+		v.Own[r.Arg] = adminapi.Property{Type: v.property(r.Arg).Type, Value: string(r.Payload)}
 		set(qube.State(v.State), "property-set:"+r.Arg)
+	case "admin.vm.property.Reset":
+		delete(v.Own, r.Arg)
+		set(qube.State(v.State), "property-reset:"+r.Arg)
+	case "admin.property.Set", "admin.property.Reset":
+		p := s.Globals[r.Arg]
+		p.Value, p.Default = string(r.Payload), r.Method == "admin.property.Reset"
+		s.Globals[r.Arg] = p
+		s.mu.Unlock()
+		s.Send("admin.Events", adminapi.Event{Name: strings.Replace("property-set:"+r.Arg, "set", map[bool]string{false: "set", true: "reset"}[p.Default], 1)})
+		s.mu.Lock()
 	default:
 		return adminapi.Errorf(adminapi.ProtocolError, "no such method: %s", r.Method).Append(nil)
 	}

@@ -31,6 +31,15 @@ func Typical() map[string]*VM {
 	return out
 }
 
+// globals are the made-up system's own properties.
+func globals() map[string]adminapi.Property {
+	return map[string]adminapi.Property{
+		"check_updates_vm": {Type: "bool", Value: "True", Default: true}, "clockvm": {Type: "vm", Default: true},
+		"default_dispvm": {Type: "vm", Value: "default-dvm"}, "default_netvm": {Type: "vm", Value: "sys-firewall"},
+		"default_qrexec_timeout": {Type: "int", Value: "60", Default: true}, "default_template": {Type: "vm", Value: "debian-12"},
+	}
+}
+
 func vm(class, state, label, template, netvm string, mib int) *VM {
 	str := func(v string) adminapi.Property { return adminapi.Property{Type: "str", Value: v, Default: true} }
 	v := &VM{Class: class, State: state, MemKiB: uint64(mib) << 10, Features: map[string]string{}, Tags: []string{"created-by-dom0"},

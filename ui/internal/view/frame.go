@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"qubist/ui/internal/state"
@@ -20,7 +21,14 @@ type Head struct {
 	Link      Link
 	LinkSince time.Time // since when it is so; zero is not shown
 	Platform  string    // "KVM" or "TCG, …" and why; "" unknown
-	Screen    string    // where we are, "" at home
+	Tabs      []Tab     // the screens that have a key
+	Screen    string    // where we are when that is not a tab
+}
+
+// Tab is a screen and its key.
+type Tab struct {
+	Key, Name string
+	Here      bool
 }
 
 // Link is the condition of the connection to qubesd.
@@ -103,11 +111,31 @@ func (p Paint) head(d Head, w int) {
 	if d.Questions > 0 {
 		p.C.Put(x+4, 0, w, plural(d.Questions, "question", "questions"), p.T.Warn.Over(theme.Style{Bold: true}))
 	}
-	x = 1
-	if d.Screen != "" {
-		x = p.C.Put(x, 1, w/2, d.Screen, p.T.Text) + 3
+	p.tabs(d, w)
+}
+
+// tabs is the second line: the screens, where we are, and what runs the qubes.
+func (p Paint) tabs(d Head, w int) {
+	gap := 2
+	if w < 100 {
+		gap = 1
 	}
-	p.C.Put(x, 1, w-x-1, d.Platform, p.T.Dim)
+	x := 1
+	for _, t := range d.Tabs {
+		s := p.T.Dim
+		if t.Here {
+			s = p.T.Strong.Over(theme.Style{Underline: true})
+			s.Underline = true
+		}
+		x = p.C.Put(x, 1, w, t.Key, p.T.Accent)
+		x = p.C.Put(x+1, 1, w, t.Name, s) + gap
+	}
+	if d.Screen != "" {
+		x = p.C.Put(x, 1, w-x-1, "› "+d.Screen, p.T.Strong) + gap
+	}
+	if room := w - x - 2; room > 20 && d.Platform != "" {
+		p.C.PutRight(w-1, 1, room, d.Platform, p.T.Dim)
+	}
 }
 
 func (p Paint) link(d Head, w int) {
@@ -170,6 +198,12 @@ func (p Paint) foot(f Foot, y, w int) Spot {
 	case len(f.Tasks) > 0:
 		p.tasks(f.Tasks, y, w)
 	case f.Note != nil:
+		if f.Note.Offer != "" {
+			key, word, _ := strings.Cut(f.Note.Offer, " ")
+			w -= widget.Cells(f.Note.Offer) + 1
+			p.key(Key{Key: key, Word: word}, w, y)
+			w--
+		}
 		x := p.C.Put(1, y, w-2, f.Note.What, p.noteStyle(f.Note.Grade))
 		if room := w - 2 - (x + 3); room > 12 && f.Note.Command != "" {
 			p.C.Put(x+3, y, room, f.Note.Command, p.T.Dim)

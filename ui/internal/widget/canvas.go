@@ -38,7 +38,7 @@ func NewCanvas(w, h int) *Canvas {
 func (c *Canvas) Size() (w, h int) { return c.w, c.h }
 
 // own are the glyphs that only our renderer emits; safetext replaces them in foreign text.
-const own = "■□●○◌▸▾▴▏▌▐█▓▒░─│┌┐└┘├┤·…✓✗→←↑↓⟳▁▂▃▄▅▆▇–×"
+const own = "■□●○◌▸▾▴▏▌▐█▓▒░─│┌┐└┘├┤·…›✓✗→←↑↓⟳▁▂▃▄▅▆▇–×"
 
 // glyph is what is drawn for r, and its cells.
 func glyph(r rune) (rune, int) {

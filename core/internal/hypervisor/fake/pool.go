@@ -7,20 +7,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"qubist/storage/volume"
 )
 
-// Pool is storage for domains that never read it: each volume is one sparse raw file.
-// Snapshots are not taken and nothing is discarded.
+// Pool is storage for domains that never read it: each volume is one sparse raw file. It
+// keeps revisions of saved volumes as if every run changed them.
 type Pool struct {
 	name, dir string
+
+	mu      sync.Mutex
+	started map[volume.ID]os.FileInfo // of snapshots: the source's content at the start
 }
 
 var _ volume.Pool = (*Pool)(nil)
 
 // OpenPool makes a pool in dir.
-func OpenPool(name, dir string) *Pool { return &Pool{name, dir} }
+func OpenPool(name, dir string) *Pool {
+	return &Pool{name: name, dir: dir, started: map[volume.ID]os.FileInfo{}}
+}
 
 // Name implements volume.Pool.
 func (p *Pool) Name() string { return p.name }
@@ -60,16 +66,52 @@ func (p *Pool) exists(c volume.Config) error {
 
 // Start implements volume.Pool.
 func (p *Pool) Start(_ context.Context, c volume.Config) (volume.Disk, error) {
-	return volume.Disk{Path: p.path(c.ID), Format: "raw"}, p.exists(c)
+	if err := p.exists(c); err != nil {
+		return volume.Disk{}, err
+	}
+	if c.SnapOnStart {
+		if st, err := os.Stat(p.path(c.Source)); err == nil {
+			p.mu.Lock()
+			p.started[c.ID] = st
+			p.mu.Unlock()
+		}
+	}
+	if c.SaveOnStop {
+		if err := os.WriteFile(p.dirty(c.ID), nil, 0o600); err != nil {
+			return volume.Disk{}, err
+		}
+	}
+	return volume.Disk{Path: p.path(c.ID), Format: "raw"}, nil
 }
 
 // Stop implements volume.Pool.
-func (p *Pool) Stop(context.Context, volume.Config) error { return nil }
+func (p *Pool) Stop(_ context.Context, c volume.Config) error {
+	p.mu.Lock()
+	delete(p.started, c.ID)
+	p.mu.Unlock()
+	if !c.SaveOnStop {
+		return nil
+	}
+	if err := os.Remove(p.dirty(c.ID)); err != nil {
+		return nil // it was not started
+	}
+	tmp := p.path(c.ID) + "~"
+	if err := copySparse(tmp, p.path(c.ID)); err != nil {
+		return err
+	}
+	return p.commit(c, tmp)
+}
 
 // Remove implements volume.Pool.
 func (p *Pool) Remove(_ context.Context, c volume.Config) error {
 	if err := p.exists(c); err != nil {
 		return err
+	}
+	if p.running(c.ID) {
+		return volume.ErrInUse
+	}
+	for _, r := range p.revisions(c.ID) {
+		_ = os.Remove(p.path(c.ID) + "." + r)
 	}
 	if err := os.Remove(p.path(c.ID)); err != nil {
 		return err
@@ -82,6 +124,9 @@ func (p *Pool) Remove(_ context.Context, c volume.Config) error {
 func (p *Pool) Import(_ context.Context, c volume.Config, r io.Reader, size int64) error {
 	if err := p.exists(c); err != nil {
 		return err
+	}
+	if p.running(c.ID) {
+		return volume.ErrInUse
 	}
 	tmp, err := os.CreateTemp(p.dir, "import-*")
 	if err != nil {
@@ -98,7 +143,7 @@ func (p *Pool) Import(_ context.Context, c volume.Config, r io.Reader, size int6
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), p.path(c.ID))
+	return p.commit(c, tmp.Name())
 }
 
 // sparseCopy leaves holes where r has only zeros.

@@ -2,7 +2,8 @@ package libvirt
 
 import (
 	"bufio"
-	"fmt"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -13,14 +14,19 @@ import (
 // processor that offers it. A device alone is not enough: virtual machines exist that show
 // one and cannot run ordinary guests.
 func probeAccel(kvm, cpuinfo string) hypervisor.Accel {
+	if !cpuVirtualises(cpuinfo) {
+		return hypervisor.Accel{Reason: "the processor shows neither vmx nor svm"}
+	}
 	f, err := os.OpenFile(kvm, os.O_RDWR, 0)
-	if err != nil {
-		return hypervisor.Accel{Reason: fmt.Sprintf("Guests run without hardware acceleration and slowly: %v.", err)}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return hypervisor.Accel{Reason: kvm + " is closed to this user: join its group, kvm, and log in again"}
+	case errors.Is(err, fs.ErrNotExist):
+		return hypervisor.Accel{Reason: "there is no " + kvm + ": load the module kvm_intel or kvm_amd"}
+	case err != nil:
+		return hypervisor.Accel{Reason: err.Error()}
 	}
 	f.Close()
-	if !cpuVirtualises(cpuinfo) {
-		return hypervisor.Accel{Reason: "Guests run without hardware acceleration and slowly: the processor shows neither vmx nor svm."}
-	}
 	return hypervisor.Accel{KVM: true}
 }
 

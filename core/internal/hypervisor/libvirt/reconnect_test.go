@@ -82,6 +82,11 @@ func asNobody(t *testing.T) {
 	if os.Getenv("QUBIST_TEMPLATE") == "" {
 		t.Skip("QUBIST_TEMPLATE names no template set: nothing to boot")
 	}
+	for dir := os.Getenv("QUBIST_TEMPLATE"); dir != "/"; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(dir); err != nil || st.Mode()&0o001 == 0 {
+			t.Skipf("an ordinary user cannot read the template: no way through %s", dir)
+		}
+	}
 	const nobody = 65534
 	run, err := os.MkdirTemp("/tmp", "q-ses-")
 	if err != nil {

@@ -116,6 +116,7 @@ func request(d display.Driver, w display.Window) {
 	d.Iconify(w)
 	d.Fill(w, display.Ground, image.Rect(0, 0, 9, 9), image.Rectangle{})
 	d.Put(w, display.Image{Width: 8, Height: 8}, image.Rect(0, 0, 8, 8), image.Pt(1, 1))
+	d.PutThrough(w, display.Image{Width: 8, Height: 8}, image.Rect(0, 0, 8, 8), image.Pt(1, 1), func([]byte) {})
 	d.Unmap(w)
 	d.WriteState(w, display.Fullscreen)
 	d.WriteState(w, 0)

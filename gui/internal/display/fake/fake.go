@@ -36,11 +36,12 @@ type Display struct {
 	Ops     []string // since the last Take
 	Paint   bool     // keep Window.Shown, which is slow
 
-	mu     sync.Mutex
-	events []display.Event
-	next   display.Window
-	wake   chan struct{}
-	lost   chan struct{}
+	mu       sync.Mutex
+	events   []display.Event
+	next     display.Window
+	memories display.Memory
+	wake     chan struct{}
+	lost     chan struct{}
 }
 
 var _ display.Driver = (*Display)(nil)
@@ -180,6 +181,24 @@ func (d *Display) Iconify(id display.Window) {
 	d.with(id, func(*Window) { d.note("iconify %d", id) })
 }
 
+// Dock only notes: there is no tray.
+func (d *Display) Dock(id display.Window) {
+	d.with(id, func(*Window) { d.note("dock %d", id) })
+}
+
+// Attach grants references below 1000 and refuses others.
+func (d *Display) Attach(refs []uint32) (display.Memory, error) {
+	if len(refs) == 0 || slices.Max(refs) >= 1000 {
+		return 0, display.ErrRefused
+	}
+	d.memories++
+	d.note("attach %d pages as %d", len(refs), d.memories)
+	return d.memories, nil
+}
+
+// Detach only notes.
+func (d *Display) Detach(m display.Memory) { d.note("detach %d", m) }
+
 // Fill paints one colour.
 func (d *Display) Fill(id display.Window, c display.Colour, rs ...image.Rectangle) {
 	d.with(id, func(w *Window) {
@@ -199,6 +218,13 @@ func (d *Display) Put(id display.Window, img display.Image, src image.Rectangle,
 		d.note("put %d %v to %v", id, src, dst)
 		d.paint(w, src.Sub(src.Min).Add(dst), 'P')
 	})
+}
+
+// PutThrough notes and paints; there are no pixels to filter.
+func (d *Display) PutThrough(id display.Window, img display.Image, src image.Rectangle, dst image.Point, filter func([]byte)) {
+	filter(make([]byte, 4*src.Dx()*src.Dy()))
+	d.note("filtered")
+	d.Put(id, img, src, dst)
 }
 
 func (d *Display) paint(w *Window, r image.Rectangle, c byte) {

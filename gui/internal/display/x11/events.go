@@ -22,6 +22,9 @@ func (d *Display) Poll(buf []display.Event) []display.Event {
 	}
 	clear(d.raw)
 	d.dragTo()
+	if d.failed {
+		buf = append(buf, display.Event{Kind: display.Failed})
+	}
 	return buf
 }
 
@@ -58,12 +61,20 @@ func (d *Display) translate(buf []display.Event, e any) []display.Event {
 			w.reparent = e.Parent != d.root
 		}
 	case xproto.MapNotifyEvent:
-		if w := d.wins[e.Window]; w != nil && e.Window == w.top() && !w.mapped {
-			w.mapped = true
-			return append(buf, display.Event{Kind: display.Mapped, Window: display.Window(w.content)})
+		if w := d.wins[e.Window]; w != nil && e.Window == w.top() && (!w.mapped || w.docked) {
+			return append(buf, d.wasMapped(w))
 		}
 	}
 	return buf
+}
+
+// wasMapped describes a window that somebody else has mapped.
+func (d *Display) wasMapped(w *win) display.Event {
+	ev := w.event(display.Mapped)
+	if at, err := xproto.GetWindowAttributes(d.c.X, w.top()).Reply(); err == nil {
+		ev.Viewable = at.MapState == xproto.MapStateViewable
+	}
+	return ev
 }
 
 // event starts an event of w.
@@ -102,6 +113,7 @@ func (d *Display) key(buf []display.Event, code uint32, e xproto.KeyPressEvent) 
 	if w == nil {
 		return buf
 	}
+	d.userTime(w, e.Time)
 	d.hear(e.Time)
 	ev := w.event(display.Key)
 	ev.Code, ev.State, ev.Detail = code, uint32(e.State), uint32(e.Detail)
@@ -115,6 +127,10 @@ func (d *Display) button(buf []display.Event, code uint32, e xproto.ButtonPressE
 		return buf
 	}
 	d.hear(e.Time)
+	d.userTime(w, e.Time)
+	if code == wire.ButtonPress && w.docked {
+		xproto.SetInputFocus(d.c.X, xproto.InputFocusParent, w.content, e.Time)
+	}
 	if code == wire.ButtonPress && w.frame != 0 && d.wm.window == 0 {
 		d.raise(w)
 		xproto.SetInputFocus(d.c.X, xproto.InputFocusNone, w.frame, e.Time)
@@ -179,10 +195,23 @@ func (d *Display) crossing(buf []display.Event, code uint32, e xproto.EnterNotif
 	ev.Pos = image.Pt(int(e.EventX), int(e.EventY))
 	// A qube makes the pointer enter its windows as often as it likes: without the keyboard
 	// it must not learn which keys are down.
-	if code == wire.EnterNotify && ev.Focus {
+	if code == wire.EnterNotify && (ev.Focus || d.hasKeyboard()) {
 		ev.Keys = d.keys()
 	}
+	if code == wire.EnterNotify && w.docked {
+		ev.Rect = d.inRoot(w)
+	}
 	return append(buf, ev)
+}
+
+// hasKeyboard reports whether a window of the qube has the keyboard.
+func (d *Display) hasKeyboard() bool {
+	for _, w := range d.wins {
+		if w.active && w.mapped {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Display) focus(buf []display.Event, code uint32, e xproto.FocusInEvent) []display.Event {
@@ -254,7 +283,9 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 			d.findManager()
 			d.readWorkArea()
 		case d.atoms["_NET_WORKAREA"], d.atoms["_NET_CURRENT_DESKTOP"]:
-			d.readWorkArea()
+			if d.opt.Own || e.State == xproto.PropertyNewValue {
+				d.readWorkArea()
+			}
 		}
 		return buf
 	}
@@ -276,7 +307,13 @@ func (d *Display) property(buf []display.Event, e xproto.PropertyNotifyEvent) []
 }
 
 func (d *Display) message(buf []display.Event, e xproto.ClientMessageEvent) []display.Event {
+	if e.Type == d.atoms["MANAGER"] && e.Window == d.root && xproto.Atom(data32(e, 1)) == d.tray {
+		return append(buf, display.Event{Kind: display.TrayCame})
+	}
 	w := d.wins[e.Window]
+	if w != nil && w.docked && e.Type == d.atoms["_XEMBED"] {
+		return d.xembed(buf, w, data32(e, 1))
+	}
 	if w == nil || e.Type != d.atoms["WM_PROTOCOLS"] {
 		return buf
 	}

@@ -36,6 +36,13 @@ const maxArea = 1 << 20
 
 // readWorkArea reads where the window manager leaves room for windows.
 func (d *Display) readWorkArea() {
+	if !d.opt.Own {
+		r, err := d.exactWorkArea()
+		if d.failed = d.failed || err != nil; !r.Empty() {
+			d.screen.WorkArea = r
+		}
+		return
+	}
 	whole := image.Rect(0, 0, int(d.screen.Width), int(d.screen.Height))
 	if d.screen.WorkArea.Empty() {
 		d.screen.WorkArea = whole
@@ -112,7 +119,7 @@ func (d *Display) RequestState(id display.Window, st display.State, on bool) {
 	if w == nil {
 		return
 	}
-	if d.wm.window == 0 {
+	if d.wm.window == 0 && d.opt.Own {
 		if st&(display.Fullscreen|display.Maximized) != 0 {
 			d.fillScreen(w, on)
 		}
@@ -138,7 +145,7 @@ func (d *Display) fillScreen(w *win, on bool) {
 // Iconify asks the window manager to minimise the window.
 func (d *Display) Iconify(id display.Window) {
 	const iconicState = 3
-	if w := d.wins[xproto.Window(id)]; w != nil && d.wm.window != 0 {
+	if w := d.wins[xproto.Window(id)]; w != nil && (d.wm.window != 0 || !d.opt.Own) {
 		d.tellManager(w.top(), d.atoms["WM_CHANGE_STATE"], iconicState, 0, 0, 0, 0)
 	}
 }
@@ -172,10 +179,6 @@ func (d *Display) readStates(w *win) (st display.State) {
 	return st
 }
 
-// lockerClass is the WM_CLASS name of a screen locker; override-redirect windows stay
-// below it. A qube's windows carry its name as a prefix and cannot pose as one.
-const lockerClass = "xscreensaver"
-
 // RaiseOverride raises the window to the top or, if a screen locker is up, right below it.
 func (d *Display) RaiseOverride(id display.Window) {
 	if w := d.wins[xproto.Window(id)]; w != nil {
@@ -201,7 +204,7 @@ func (d *Display) findLocker() xproto.Window {
 		if err != nil {
 			continue
 		}
-		if name, _, _ := strings.Cut(string(r.Value), "\x00"); name == lockerClass {
+		if name, _, _ := strings.Cut(string(r.Value), "\x00"); slices.Contains(d.opt.Lockers, name) {
 			return c
 		}
 	}

@@ -19,6 +19,7 @@ var atomNames = []string{
 	"UTF8_STRING", "WM_PROTOCOLS", "WM_DELETE_WINDOW", "WM_CHANGE_STATE", "_MOTIF_WM_HINTS",
 	"_NET_WM_PING", "_NET_WM_PID", "_NET_WM_NAME", "_NET_WM_ICON_NAME", "_NET_WM_STATE", "_NET_WM_STATE_FULLSCREEN",
 	"_NET_WM_STATE_MAXIMIZED_VERT", "_NET_WM_STATE_MAXIMIZED_HORZ", "_NET_WM_STATE_DEMANDS_ATTENTION", "_NET_WM_STATE_HIDDEN",
+	"_NET_WM_ICON", "_NET_WM_USER_TIME", "_NET_WM_USER_TIME_WINDOW", "_XEMBED", "_XEMBED_INFO", "_NET_SYSTEM_TRAY_OPCODE", "MANAGER",
 	"_NET_WM_MOVERESIZE", "_NET_SUPPORTED", "_NET_SUPPORTING_WM_CHECK", "_NET_WORKAREA", "_NET_CURRENT_DESKTOP", "_NET_FRAME_EXTENTS",
 	"_QUBES_LABEL", "_QUBES_LABEL_COLOR", "_QUBES_VMNAME", "_QUBES_VMWINDOWID",
 	focusMark,
@@ -62,16 +63,43 @@ func (d *Display) dress(w *win) {
 		// flags: input hint; the window wants the keyboard.
 		d.set32(top, xproto.AtomWmHints, xproto.AtomWmHints, 1, 1, 0, 0, 0, 0, 0, 0, 0)
 	}
+	d.dressMore(w)
 	d.showTitle(w)
 	d.showClass(w)
 	d.showHints(w)
 	d.showOwner(w)
 }
 
+// dressMore puts on what the command line asks for.
+func (d *Display) dressMore(w *win) {
+	if icon := d.opt.Icon; icon != nil {
+		d.set32(w.top(), d.atoms["_NET_WM_ICON"], xproto.AtomCardinal, append([]uint32{uint32(icon.Width), uint32(icon.Height)}, icon.Pix...)...)
+	}
+	if d.clock != 0 {
+		d.set32(w.top(), d.atoms["_NET_WM_USER_TIME_WINDOW"], xproto.AtomWindow, uint32(d.clock))
+	}
+	for _, p := range d.opt.Props {
+		name, err := d.c.Atom(p.Name)
+		if err != nil {
+			continue
+		}
+		switch p.Kind {
+		case 's':
+			d.setBytes(w.top(), name, xproto.AtomString, p.Text)
+		case 'a':
+			if value, err := d.c.Atom(p.Text); err == nil {
+				d.set32(w.top(), name, xproto.AtomAtom, uint32(value))
+			}
+		case 'c':
+			d.set32(w.top(), name, xproto.AtomCardinal, p.Nums...)
+		}
+	}
+}
+
 // SetTitle names the window, for the window manager and in our frame.
 func (d *Display) SetTitle(id display.Window, title string) {
 	if w := d.wins[xproto.Window(id)]; w != nil {
-		w.title = title
+		w.title, w.titled = title, true
 		d.showTitle(w)
 		if w.frame != 0 {
 			d.drawTitle(w)
@@ -83,7 +111,7 @@ func (d *Display) showTitle(w *win) {
 	title := w.title
 	if w.frame != 0 {
 		title = "[" + d.opt.Name + "] " + title
-	} else if title == "" {
+	} else if !w.titled {
 		return
 	}
 	utf8 := d.atoms["UTF8_STRING"]
@@ -103,8 +131,14 @@ func (d *Display) SetClass(id display.Window, name, class string) {
 
 func (d *Display) showClass(w *win) {
 	name, class := w.name, w.class
-	if class == "" {
+	switch {
+	case class != "":
+	case d.opt.Own:
 		name, class = d.opt.Name, d.opt.Name
+	case d.opt.IconName != "":
+		name, class = d.opt.IconName, d.opt.IconName
+	default:
+		return
 	}
 	d.setBytes(w.top(), xproto.AtomWmClass, xproto.AtomString, name+"\x00"+class+"\x00")
 }
@@ -112,7 +146,7 @@ func (d *Display) showClass(w *win) {
 // SetHints sets WM_NORMAL_HINTS.
 func (d *Display) SetHints(id display.Window, h wire.WindowHints) {
 	if w := d.wins[xproto.Window(id)]; w != nil {
-		w.hints = h
+		w.hints, w.hinted = h, true
 		d.showHints(w)
 	}
 }
@@ -135,7 +169,10 @@ func (d *Display) showHints(w *win) {
 	const pSize = 8
 	items := make([]uint32, 18)
 	items[0] = uint32(h.Flags)
-	if h.Flags == 0 {
+	if !d.opt.Own && !w.hinted {
+		items = items[:15]
+	}
+	if h.Flags == 0 && (d.opt.Own || !w.hinted) {
 		items[0], items[3], items[4] = pSize, uint32(w.outer.Dx()), uint32(w.outer.Dy())
 	}
 	put := func(flag wire.HintFlags, at int, x, y, addX, addY uint32) {
@@ -184,9 +221,13 @@ func (d *Display) get32(w xproto.Window, prop xproto.Atom, first, most uint32) [
 	if err != nil || r.Format != 32 {
 		return nil
 	}
-	vs := make([]uint32, len(r.Value)/4)
+	return decode32(r.Value)
+}
+
+func decode32(b []byte) []uint32 {
+	vs := make([]uint32, len(b)/4)
 	for i := range vs {
-		vs[i] = binary.LittleEndian.Uint32(r.Value[4*i:])
+		vs[i] = binary.LittleEndian.Uint32(b[4*i:])
 	}
 	return vs
 }

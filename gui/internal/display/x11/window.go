@@ -33,7 +33,7 @@ func (d *Display) Create(s display.Spec) (display.Window, error) {
 			delete(d.wins, w.content)
 			return 0, err
 		}
-		d.createWindow(w.content, w.frame, d.frame.Inner(image.Rectangle{Max: w.outer.Size()}), groundPixel, false, contentEvents)
+		d.createWindow(w.content, w.frame, d.frame.Inner(image.Rectangle{Max: w.outer.Size()}), d.opt.Ground, false, contentEvents)
 		d.SetCursor(display.Window(w.content), 0)
 		xproto.MapWindow(d.c.X, w.content)
 	} else {
@@ -46,21 +46,25 @@ func (d *Display) Create(s display.Spec) (display.Window, error) {
 // contentPixel is the background of the content: the label's colour where the frame is
 // drawn inside, so that it is there before the first painting.
 func (d *Display) contentPixel(w *win) uint32 {
-	if w.or {
+	if w.or && d.opt.Own {
 		return d.opt.Colour
 	}
-	return groundPixel
+	return d.opt.Ground
 }
 
 func (d *Display) createWindow(id, parent xproto.Window, r image.Rectangle, pixel uint32, or bool, events uint32) {
-	gravity := uint32(xproto.GravityNorthWest)
-	if or {
-		gravity = xproto.GravityBitForget
-	}
 	xproto.CreateWindow(d.c.X, d.c.Screen.RootDepth, id, parent, int16(r.Min.X), int16(r.Min.Y), uint16(r.Dx()), uint16(r.Dy()), 0,
 		xproto.WindowClassInputOutput, d.c.Screen.RootVisual,
 		xproto.CwBackPixel|xproto.CwBorderPixel|xproto.CwBitGravity|xproto.CwOverrideRedirect|xproto.CwEventMask,
-		[]uint32{pixel, d.opt.Colour, gravity, bit(or), events})
+		[]uint32{pixel, d.opt.Colour, d.gravity(or), bit(or), events})
+}
+
+// gravity is what becomes of a window's pixels when it is resized: those of our frames stay.
+func (d *Display) gravity(or bool) uint32 {
+	if or || !d.opt.Own {
+		return xproto.GravityBitForget
+	}
+	return xproto.GravityNorthWest
 }
 
 // addFrame makes an unmapped frame around the content rectangle that w.outer holds.
@@ -172,14 +176,7 @@ func (d *Display) SetOverrideRedirect(id display.Window, or bool) {
 	w.or = or
 	switch {
 	case w.frame != 0:
-		inner := d.frame.Inner(w.outer)
-		xproto.UnmapWindow(d.c.X, w.content)
-		xproto.ReparentWindow(d.c.X, w.content, d.root, int16(inner.Min.X), int16(inner.Min.Y))
-		xproto.DestroyWindow(d.c.X, w.frame)
-		delete(d.wins, w.frame)
-		d.c.FreeID(uint32(w.frame))
-		w.frame, w.outer = 0, inner
-		d.attributes(w, contentEvents|topEvents)
+		d.bare(w)
 	case d.opt.Own && !or:
 		if err := d.addFrame(w); err != nil {
 			d.opt.Log.Error("framing a window", "err", err)
@@ -192,16 +189,29 @@ func (d *Display) SetOverrideRedirect(id display.Window, or bool) {
 	default:
 		d.attributes(w, contentEvents|topEvents)
 	}
-	d.dress(w)
+	if d.opt.Own {
+		d.dress(w)
+	}
+}
+
+// bare takes the frame off an unmapped window.
+func (d *Display) bare(w *win) {
+	if w.frame == 0 {
+		return
+	}
+	inner := d.frame.Inner(w.outer)
+	xproto.UnmapWindow(d.c.X, w.content)
+	xproto.ReparentWindow(d.c.X, w.content, d.root, int16(inner.Min.X), int16(inner.Min.Y))
+	xproto.DestroyWindow(d.c.X, w.frame)
+	delete(d.wins, w.frame)
+	d.c.FreeID(uint32(w.frame))
+	w.frame, w.outer = 0, inner
+	d.attributes(w, contentEvents|topEvents)
 }
 
 func (d *Display) attributes(w *win, events uint32) {
-	gravity := uint32(xproto.GravityNorthWest)
-	if w.or {
-		gravity = xproto.GravityBitForget
-	}
 	xproto.ChangeWindowAttributes(d.c.X, w.content, xproto.CwBackPixel|xproto.CwBitGravity|xproto.CwOverrideRedirect|xproto.CwEventMask,
-		[]uint32{d.contentPixel(w), gravity, bit(w.or), events})
+		[]uint32{d.contentPixel(w), d.gravity(w.or), bit(w.or), events})
 }
 
 // drawFrame paints what the frame's background does not: pattern, title, close box.

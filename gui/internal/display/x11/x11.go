@@ -20,12 +20,10 @@ import (
 
 	"qubist/gui/internal/display"
 	"qubist/gui/internal/frame"
+	"qubist/gui/internal/grant"
 	"qubist/gui/internal/xconn"
 	"qubist/gui/wire"
 )
-
-// groundPixel is the neutral colour of content without an image.
-const groundPixel = 0xffffff
 
 // Options describe the qube whose windows are shown.
 type Options struct {
@@ -33,8 +31,33 @@ type Options struct {
 	Name   string // of the qube, validated
 	Label  int    // index of the label
 	Colour uint32 // 0xRRGGBB of the label
+	Ground uint32 // 0xRRGGBB of content without an image
 	Region *os.File
+	Grants grant.Mapper // nil: granted pages cannot be shown
 	Log    *slog.Logger
+
+	// Icon is the picture of every window, nil for none, and IconName what is used as
+	// WM_CLASS until the qube sets one; empty: as the mode has it.
+	Icon     *Icon
+	IconName string
+	Props    []Prop
+	// Lockers are the WM_CLASS names of screen lockers; override-redirect windows stay
+	// below them. A qube's windows carry its name as a prefix and cannot pose as one.
+	Lockers []string
+}
+
+// Icon is a picture for _NET_WM_ICON: rows of 0xAARRGGBB.
+type Icon struct {
+	Width, Height int
+	Pix           []uint32
+}
+
+// Prop is a property put on every window.
+type Prop struct {
+	Name string
+	Kind byte   // 's' text, 'a' an atom, 'c' cardinals
+	Text string // of kinds s and a
+	Nums []uint32
 }
 
 // Display is the driver.
@@ -55,6 +78,9 @@ type Display struct {
 	screen display.Screen
 	wm     manager
 	drag   drag
+	tray   xproto.Atom   // the tray's selection
+	clock  xproto.Window // carries the time of the user's last input; 0: each window its own
+	failed bool
 	turn   uint64           // counts changes of the focus
 	heard  xproto.Timestamp // when the user last used the qube; 0: not yet
 	raw    []xconn.Event
@@ -76,6 +102,7 @@ type win struct {
 	active   bool   // has the keyboard focus
 	turn     uint64 // when it got it last
 	hot      bool   // the pointer is on the close box
+	docked   bool
 	part     frame.Part
 	asked    uint64 // number of our last configure request
 	wmFrame  [4]int // _NET_FRAME_EXTENTS: left, right, top, bottom
@@ -83,8 +110,10 @@ type win struct {
 	states   display.State
 
 	title       string
+	titled      bool
 	name, class string
 	hints       wire.WindowHints
+	hinted      bool
 	owner       display.Window
 }
 
@@ -118,10 +147,12 @@ func Open(c *xconn.Conn, opt Options) (*Display, error) {
 	if d.atoms, err = internAtoms(c); err != nil {
 		return nil, err
 	}
-	if opt.Region != nil {
+	if opt.Region != nil || opt.Grants != nil {
 		if err := shm.Init(c.X); err != nil {
 			return nil, fmt.Errorf("initialising MIT-SHM: %w", err)
 		}
+	}
+	if opt.Region != nil {
 		if d.region, err = c.AttachFd(int(opt.Region.Fd()), true); err != nil {
 			return nil, err
 		}
@@ -135,17 +166,25 @@ func Open(c *xconn.Conn, opt Options) (*Display, error) {
 	}
 	xproto.ChangeWindowAttributes(c.X, d.root, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange | xproto.EventMaskStructureNotify})
 	d.screen = display.Screen{Width: c.Screen.WidthInPixels, Height: c.Screen.HeightInPixels, Depth: c.Screen.RootDepth}
+	if err := d.internTray(c.ScreenNumber); err != nil {
+		return nil, err
+	}
 	if opt.Own {
 		f := &d.screen.Frame
 		f.Left, f.Right, f.Top, f.Bottom = d.frame.Extents()
 	}
 	d.findManager()
-	d.readWorkArea()
+	if err := d.firstWorkArea(); err != nil {
+		return nil, err
+	}
+	if err := d.exact(); err != nil {
+		return nil, err
+	}
 	return d, c.Sync()
 }
 
 func (d *Display) makeGCs() error {
-	colours := [gcCount]uint32{gcLabel: d.opt.Colour, gcGround: groundPixel, gcAccent: d.frame.Accent(), gcLine: d.frame.Line()}
+	colours := [gcCount]uint32{gcLabel: d.opt.Colour, gcGround: d.opt.Ground, gcAccent: d.frame.Accent(), gcLine: d.frame.Line()}
 	for i, colour := range colours {
 		id, err := d.c.NewID()
 		if err != nil {
@@ -194,16 +233,6 @@ func (d *Display) fill(w xproto.Window, gc xproto.Gcontext, rs []image.Rectangle
 	if len(d.rects) > 0 {
 		xproto.PolyFillRectangle(d.c.X, xproto.Drawable(w), gc, d.rects)
 	}
-}
-
-// Put copies pixels of the region into the content. The X server alone reads them.
-func (d *Display) Put(w display.Window, img display.Image, src image.Rectangle, dst image.Point) {
-	if d.region == 0 || d.wins[xproto.Window(w)] == nil || src.Empty() {
-		return
-	}
-	shm.PutImage(d.c.X, xproto.Drawable(w), d.gcs[gcGround], uint16(img.Width), uint16(img.Height),
-		uint16(src.Min.X), uint16(src.Min.Y), uint16(src.Dx()), uint16(src.Dy()), int16(dst.X), int16(dst.Y),
-		d.screen.Depth, xproto.ImageFormatZPixmap, 0, d.region, img.Start)
 }
 
 // putPixels sends a picture of ours, in strips that fit into a request.

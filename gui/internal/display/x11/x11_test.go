@@ -27,7 +27,7 @@ func dial(t *testing.T, s *xvfb.Server) *xconn.Conn {
 func open(t *testing.T, s *xvfb.Server, own bool) *Display {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	d, err := Open(dial(t, s), Options{Own: own, Name: "work", Label: 6, Colour: 0x3465a4, Log: log})
+	d, err := Open(dial(t, s), Options{Own: own, Name: "work", Label: 6, Colour: 0x3465a4, Ground: 0xffffff, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
