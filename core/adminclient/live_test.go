@@ -30,7 +30,7 @@ func serve(t *testing.T, path string, s *lifetest.System) func() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	api := &admin.API{Sys: s.System, Log: slog.New(slog.DiscardHandler), Status: []domain.KV{{Key: "accel", Value: "TCG"}}, Allowed: func(qube.Name, string, string, qube.Name) bool { return false }}
+	api := &admin.API{Sys: s.System, Log: slog.New(slog.DiscardHandler), Status: []domain.KV{{Key: "accel", Value: "TCG"}}, Allowed: func(context.Context, qube.Name, string, string, qube.Name) bool { return false }}
 	go func() { done <- api.Serve(ctx, l, admin.AdminSet()) }()
 	stopped := false
 	stop := func() {

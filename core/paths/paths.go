@@ -85,6 +85,9 @@ func (p Paths) QubesdSocket() string { return filepath.Join(p.Run, "qubesd.sock"
 // QubesdInternalSocket serves internal.* methods to dom0 helpers only.
 func (p Paths) QubesdInternalSocket() string { return filepath.Join(p.Run, "qubesd.internal.sock") }
 
+// QubesdMiscSocket is where qubesd hears what qubes tell of themselves.
+func (p Paths) QubesdMiscSocket() string { return filepath.Join(p.Run, "qubesd.misc.sock") }
+
 // PolicySocket answers the qrexec daemons' policy questions.
 func (p Paths) PolicySocket() string { return filepath.Join(p.Run, "policy.sock") }
 

@@ -20,6 +20,7 @@ import (
 	"qubist/core/internal/hypervisor"
 	"qubist/core/internal/hypervisor/fake"
 	"qubist/core/internal/hypervisor/libvirt"
+	"qubist/core/internal/judge"
 	"qubist/core/internal/launch"
 	"qubist/core/internal/life"
 	"qubist/core/internal/store"
@@ -75,6 +76,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	sys, err := life.Open(ctx, life.Config{
 		Database: database,
 		Paths:    p, Driver: driver, Daemons: daemons, OpenPool: poolOpener(o), Host: host.Facts(p), FS: store.OS{}, Log: log,
+		DeviceClasses: map[string]life.DeviceClass{"block": blocks{readDatabase(p)}}, RunService: runService(o.root),
 		Now: time.Now, Dom0: host.Usage, Fresh: func(m *domain.Model) { fresh(m, p) },
 	})
 	if err != nil {
@@ -82,8 +84,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	defer sys.Close()
 	api := &admin.API{Sys: sys, Log: log, Drivers: drivers, Status: status(p, driver.Accel()),
-		// Until delegated qubes can be judged by policy here, they see nothing of others.
-		Allowed: func(qube.Name, string, string, qube.Name) bool { return false }}
+		QubesDB: readDatabase(p), Allowed: judge.Judge{Socket: p.PolicySocket(), Log: log}.Allowed}
 	return serve(ctx, api, p, o.readyFD)
 }
 
@@ -162,7 +163,7 @@ func status(p paths.Paths, a hypervisor.Accel) []domain.KV {
 	return []domain.KV{{Key: "version", Value: version}, {Key: "instance", Value: p.Lib}, {Key: "accel", Value: accel}, {Key: "accel_reason", Value: a.Reason}}
 }
 
-// serve answers on both sockets until ctx ends.
+// serve answers on all sockets until ctx ends.
 func serve(ctx context.Context, api *admin.API, p paths.Paths, readyFD int) error {
 	pub, err := listen(p.QubesdSocket(), 0o660)
 	if err != nil {
@@ -173,9 +174,21 @@ func serve(ctx context.Context, api *admin.API, p paths.Paths, readyFD int) erro
 		pub.Close()
 		return err
 	}
+	misc, err := listen(p.QubesdMiscSocket(), 0o660)
+	if err != nil {
+		pub.Close()
+		internal.Close()
+		return err
+	}
+	for socket, set := range map[string]admin.Set{p.QubesdSocket(): admin.AdminSet(), p.QubesdMiscSocket(): admin.MiscSet()} {
+		if err := linkServices(p.RPCDirs()[0], socket, set); err != nil {
+			api.Log.Error("qubes cannot reach the Admin API", "err", err)
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return api.Serve(ctx, pub, admin.AdminSet()) })
 	g.Go(func() error { return api.Serve(ctx, internal, admin.InternalSet()) })
+	g.Go(func() error { return api.Serve(ctx, misc, admin.MiscSet()) })
 	if readyFD >= 0 {
 		f := os.NewFile(uintptr(readyFD), "ready")
 		if _, err := f.WriteString("READY\n"); err != nil {

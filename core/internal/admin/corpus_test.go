@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ type record struct {
 	Events                 []recordedEvent
 	RespAny                bool `json:"resp_any"`
 	Fixture                json.RawMessage
-	VM                     string
+	VM, Path, Content      string
 	Set                    map[string]string
 	Bind                   string
 	Text                   string
@@ -136,21 +137,30 @@ func newWorld(t *testing.T, name string) *world {
 		}
 		h.NewDispID = func() int { return w.dispid }
 	}, Devices: map[string]life.DeviceClass{"block": blocks{w}}})
-	w.serve(&admin.API{Sys: w.sys.System, Drivers: recordedDrivers, Log: slog.New(slog.DiscardHandler), Allowed: func(src qube.Name, _, _ string, dest qube.Name) bool {
+	w.serve(&admin.API{Sys: w.sys.System, Drivers: recordedDrivers, Log: slog.New(slog.DiscardHandler), Allowed: func(_ context.Context, src qube.Name, _, _ string, dest qube.Name) bool {
 		return w.allowed != nil && w.allowed(src, dest)
+	}, QubesDB: func(_ context.Context, n qube.Name, prefix string) (map[string]string, error) {
+		out := map[string]string{}
+		for k, v := range w.qdb[string(n)] {
+			if strings.HasPrefix(k, prefix) {
+				out[k] = v
+			}
+		}
+		return out, nil
 	}})
+	w.sys.Driver.Terminal = "/dev/pts/13"
 	return w
 }
 
 // serve listens on both sockets until the test ends, and subscribes to all events.
 func (w *world) serve(api *admin.API) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
+	done := make(chan error, 3)
 	dir, err := os.MkdirTemp("", "qb")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for name, set := range map[string]admin.Set{"qubesd.sock": admin.AdminSet(), "qubesd.internal.sock": admin.InternalSet()} {
+	for name, set := range map[string]admin.Set{"qubesd.sock": admin.AdminSet(), "qubesd.internal.sock": admin.InternalSet(), "qubesd.misc.sock": admin.MiscSet()} {
 		w.sockets[name] = filepath.Join(dir, name)
 		l, err := net.Listen("unix", w.sockets[name])
 		if err != nil {
@@ -185,7 +195,7 @@ func (w *world) serve(api *admin.API) {
 		conn.Close()
 		<-closed
 		cancel()
-		for range 2 {
+		for range 3 {
 			if err := <-done; err != nil {
 				w.t.Error(err)
 			}
@@ -302,8 +312,21 @@ func (blocks) Detach(context.Context, qube.Name, device.ID) error {
 
 // arrange puts a fixture in place.
 func (w *world) arrange(r record) {
-	if string(r.Fixture) == `"qubesdb"` {
-		w.qdb[r.VM] = r.Set
+	switch string(r.Fixture) {
+	case `"qubesdb"`:
+		if w.qdb[r.VM] == nil {
+			w.qdb[r.VM] = map[string]string{}
+		}
+		maps.Copy(w.qdb[r.VM], r.Set)
+	case `"file"`:
+		path := filepath.Join(w.sys.Root, strings.Replace(r.Path, "/etc/qubes", "etc", 1))
+		err := os.MkdirAll(filepath.Dir(path), 0o700)
+		if err == nil {
+			err = os.WriteFile(path, []byte(r.Content), 0o600)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
@@ -325,8 +348,8 @@ func (w *world) play(i int) string {
 	var b []byte
 	b = fmt.Appendf(b, "%s+%s %s name %s\x00", r.Method, r.Arg, r.Src, r.Dest)
 	answer := w.exchange(sock, append(b, payload...))
-	want := slices.DeleteFunc(slices.Clone(r.Events), omitted)
-	got := slices.DeleteFunc(w.drain(len(want)), omitted)
+	want := withoutStarts(r.Events)
+	got := withoutStarts(w.drain(len(want)))
 	data, err := adminapi.ParseResponse(answer)
 	switch r.Kind {
 	case "abort":
@@ -351,7 +374,7 @@ func (w *world) play(i int) string {
 			return d
 		}
 	}
-	return diff(r, lines(got), lines(want))
+	return diff(r, stamps.ReplaceAllString(lines(got), "TIME"), stamps.ReplaceAllString(lines(want), "TIME"))
 }
 
 func lines(es []recordedEvent) string {
@@ -382,14 +405,20 @@ func diff(_ record, got, want string) string {
 	return "?"
 }
 
-// omitted are events of mechanisms that are not there yet.
-func omitted(e recordedEvent) bool {
-	return e.name == "domain-qdb-create" || e.name == "net-domain-connect"
+// withoutStarts drops what a starting qube's database is filled with, which is not here yet.
+func withoutStarts(es []recordedEvent) []recordedEvent {
+	spawned := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(es), func(e recordedEvent) bool {
+		spawned[e.subject] = spawned[e.subject] || e.name == "domain-spawn"
+		return e.name == "domain-qdb-create" && spawned[e.subject]
+	})
 }
 
 var (
 	startTime = regexp.MustCompile(`(start_time default=True type=str) [0-9.]+`)
 	xids      = regexp.MustCompile(`(?m)^((?:stubdom_)?xid default=True type=int) \d+$`)
+	sizes     = regexp.MustCompile(` +[0-9.]+ (?:bytes|[KMGT]iB) \|`)
+	stamps    = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 	usage     = regexp.MustCompile(`(?m)^((?:data_)?(?:usage|size))=\d+$`)
 )
 
@@ -401,6 +430,8 @@ func normal(r record, s string) string {
 		return xids.ReplaceAllString(s, "$1 N")
 	case "admin.vm.volume.Info":
 		return regexp.MustCompile(`(?m)^usage=\d*$`).ReplaceAllString(s, "usage=")
+	case "admin.backup.Info":
+		return sizes.ReplaceAllString(s, "SIZE |")
 	case "admin.vm.device.block.Available":
 		return words(s)
 	case "admin.vmclass.List", "admin.pool.ListDrivers":

@@ -16,6 +16,12 @@ import (
 func internalMethods() []Method {
 	return []Method{
 		{Name: "internal.GetSystemInfo", Dest: onDom0, Arg: no, Payload: no, Flags: "R", Read: systemInfo},
+		{Name: "internal.SuspendPre", Dest: onDom0, Arg: no, Payload: no, Flags: "R", Do: func(ctx context.Context, c *Call) ([]byte, error) {
+			return nil, c.api.Sys.SuspendPre(ctx)
+		}},
+		{Name: "internal.SuspendPost", Dest: onDom0, Arg: no, Payload: no, Flags: "R", Do: func(ctx context.Context, c *Call) ([]byte, error) {
+			return nil, c.api.Sys.SuspendPost(ctx)
+		}},
 		{Name: "internal.vm.volume.ImportBegin", Dest: anywhere, Arg: must, Payload: maybe, Scope: "local", Flags: "RW", Do: importBegin},
 		{Name: "internal.vm.volume.ImportEnd", Dest: anywhere, Arg: must, Payload: must, Flags: "R", Do: func(ctx context.Context, c *Call) ([]byte, error) {
 			failed := ""

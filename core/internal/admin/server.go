@@ -35,8 +35,11 @@ type API struct {
 	Sys *life.System
 	Log *slog.Logger
 	// Allowed asks policy whether src may call method+arg on dest without a question; it is
-	// asked only for what a source other than dom0 may see.
-	Allowed func(src qube.Name, method, arg string, dest qube.Name) bool
+	// asked only for what a source other than dom0 may see, and without the model's lock.
+	Allowed func(ctx context.Context, src qube.Name, method, arg string, dest qube.Name) bool
+	// QubesDB reads the entries of a qube's database whose paths begin with prefix. The qube
+	// wrote them.
+	QubesDB func(ctx context.Context, n qube.Name, prefix string) (map[string]string, error)
 	// Drivers are the kinds of pools that can be added.
 	Drivers []PoolDriver
 	// Status are the lines of admin.qubist.Status.

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"qubist/core/adminapi"
@@ -76,6 +78,18 @@ func (s Set) Names() []string {
 	return out
 }
 
+// Services are the names under which the methods can be called, sorted.
+func (s Set) Services() []string {
+	out := slices.Collect(maps.Keys(s.methods))
+	for _, m := range s.families {
+		for c := range classes {
+			out = append(out, m.Name+string(c))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // find gives the method of c and notes the variable part of its name.
 func (s Set) find(c *Call) *Method {
 	if m := s.methods[c.Method]; m != nil {
@@ -115,7 +129,7 @@ func (m *Method) check(c *Call) error {
 
 // AdminSet is qubesd.sock, InternalSet qubesd.internal.sock.
 func AdminSet() Set {
-	return newSet(propertyMethods(), lifeMethods(), createMethods(), labelMethods(), featureMethods(), tagMethods(), volumeMethods(), poolMethods(), firewallMethods(), deviceMethods())
+	return newSet(propertyMethods(), lifeMethods(), createMethods(), labelMethods(), featureMethods(), tagMethods(), volumeMethods(), poolMethods(), firewallMethods(), deviceMethods(), backupMethods())
 }
 
 // InternalSet is what dom0's own helpers may call.

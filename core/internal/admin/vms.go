@@ -21,7 +21,7 @@ func lifeMethods() []Method {
 	shutdown := act("Shutdown", "RX", "local", shutdown)
 	shutdown.Arg = maybe
 	return []Method{
-		{Name: "admin.vm.List", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Read: vmList},
+		{Name: "admin.vm.List", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Do: vmList},
 		{Name: "admin.vm.CurrentState", Dest: anywhere, Arg: no, Payload: no, Scope: "local", Flags: "R", Do: currentState},
 		act("Start", "RX", "local", func(ctx context.Context, c *Call) error { return c.api.Sys.Start(ctx, c.Dest) }),
 		shutdown,
@@ -34,6 +34,10 @@ func lifeMethods() []Method {
 		act("Remove", "RW", "global", func(ctx context.Context, c *Call) error { return c.api.Sys.Remove(ctx, c.Dest) }),
 		{Name: "admin.Events", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Stream: events},
 		{Name: "admin.vm.Stats", Dest: anywhere, Arg: no, Payload: no, Scope: "global", Flags: "R", Stream: stats},
+		{Name: "admin.vm.Console", Dest: anywhere, Arg: no, Payload: no, Scope: "local", Flags: "RW", Do: func(ctx context.Context, c *Call) ([]byte, error) {
+			path, err := c.api.Sys.Console(ctx, c.Dest)
+			return []byte(path), err
+		}},
 		{Name: "admin.vmclass.List", Dest: onDom0, Arg: no, Payload: no, Scope: "global", Flags: "R", Read: func(*domain.Model, *Call) ([]byte, error) {
 			var names []string
 			for c := range classes {
@@ -52,17 +56,28 @@ func lifeMethods() []Method {
 	}
 }
 
-func vmList(m *domain.Model, c *Call) ([]byte, error) {
-	list := []*domain.VM{c.dest(m)}
-	if c.Dest == qube.Dom0 {
-		list = m.VMs()
+func vmList(ctx context.Context, c *Call) ([]byte, error) {
+	var lines []adminapi.VMLine
+	if err := c.api.Sys.Read(func(m *domain.Model) error {
+		if err := c.present(m); err != nil {
+			return err
+		}
+		list := []*domain.VM{c.dest(m)}
+		if c.Dest == qube.Dom0 {
+			list = m.VMs()
+		}
+		for _, vm := range list {
+			lines = append(lines, adminapi.VMLine{Name: string(vm.Name), Class: string(vm.Class), State: string(vm.Run.State), UUID: vm.UUID})
+		}
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	var out []byte
-	for _, vm := range list {
-		if c.Src != qube.Dom0 && !c.api.Allowed(c.Src, "admin.vm.List", "", vm.Name) {
-			continue
+	for _, l := range lines {
+		if c.Src == qube.Dom0 || c.api.Allowed(ctx, c.Src, "admin.vm.List", "", qube.Name(l.Name)) {
+			out = l.Append(out)
 		}
-		out = adminapi.VMLine{Name: string(vm.Name), Class: string(vm.Class), State: string(vm.Run.State), UUID: vm.UUID}.Append(out)
 	}
 	return out, nil
 }
@@ -95,14 +110,14 @@ func events(c *Call) (*life.Subscription, error) {
 	if c.Src == qube.Dom0 {
 		return c.api.Sys.Subscribe(c.Dest, nil), nil
 	}
-	return c.api.Sys.Subscribe(c.Dest, func(e adminapi.Event) bool {
+	return c.api.Sys.Subscribe(c.Dest, func(ctx context.Context, e adminapi.Event) bool {
 		target := qube.Dom0
 		if e.Subject != "" {
 			target = qube.Name(e.Subject)
 		} else if vm := e.Get("vm"); vm != "" {
 			target = qube.Name(vm)
 		}
-		return e.Name == adminapi.Connected || c.api.Allowed(c.Src, "admin.Events", strings.ReplaceAll(e.Name, ":", "_"), target)
+		return e.Name == adminapi.Connected || c.api.Allowed(ctx, c.Src, "admin.Events", strings.ReplaceAll(e.Name, ":", "_"), target)
 	}), nil
 }
 

@@ -34,8 +34,10 @@ func networkProperties() []*Def {
 				}
 				return nil
 			},
+			OnSet: connect,
 			OnDel: func(m *Model, vm *VM, old, def Value) {
 				if def != old {
+					connect(m, vm, def, old)
 					m.Fire(vm, "property-set:netvm", setArgs("netvm", def, old, true)...)
 				}
 			}},
@@ -216,5 +218,30 @@ func (m *Model) addressChanged(vm *VM, suffix string) {
 	m.announce(vm, "visible_ip"+suffix)
 	for _, c := range m.Clients(vm) {
 		m.announce(c, "visible_gateway"+suffix)
+	}
+}
+
+// DeferredNetvm is a feature of a paused qube whose netvm was changed: the name of the one it
+// is still connected to, "" for none. The change takes effect when the qube goes on.
+const DeferredNetvm = "deferred-netvm-original"
+
+// connect tells who is concerned when a running qube's netvm changes.
+func connect(m *Model, vm *VM, v, old Value) {
+	if vm.Halted() {
+		return
+	}
+	if vm.Run.State == qube.Paused && !vm.HasFeature(DeferredNetvm) {
+		_ = m.SetFeature(vm, DeferredNetvm, old.S) // a valid name always passes
+	}
+	if t := m.ref(v); t != nil {
+		m.Fire(vm, "domain-qdb-create")
+		m.Fire(t, "net-domain-connect", "vm", string(vm.Name))
+	}
+}
+
+// NetvmApplied drops what was kept of a deferred change.
+func (m *Model) NetvmApplied(vm *VM) {
+	if vm.HasFeature(DeferredNetvm) {
+		_ = m.RemoveFeature(vm, DeferredNetvm) // it is there
 	}
 }

@@ -178,6 +178,7 @@ func preDefaultNetvm(m *Model, _ *VM, v, old Value) error {
 func onDefaultNetvm(m *Model, _ *VM, _, old Value) {
 	for _, vm := range m.networkDefaults() {
 		if now, _ := m.Value(vm, "netvm"); now != old {
+			connect(m, vm, now, old)
 			m.Fire(vm, "property-set:netvm", setArgs("netvm", now, old, true)...)
 		}
 		m.Fire(vm, "property-reset:netvm", "name", "netvm", "oldvalue", old.Str())

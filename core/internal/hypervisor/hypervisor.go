@@ -75,6 +75,12 @@ type Accel struct {
 	Reason string // for the user when KVM is false: a clause without a full stop
 }
 
+// Consoler is a Driver whose domains have a terminal.
+type Consoler interface {
+	// Console is the path of the terminal device of an active domain's first console.
+	Console(ctx context.Context, n qube.Name) (string, error)
+}
+
 // Driver builds and watches domains of one instance. Methods may be called concurrently;
 // those that take a name return ErrNotFound for a domain that is not active.
 type Driver interface {

@@ -27,13 +27,17 @@ type bus struct {
 	subs map[*Subscription]struct{}
 }
 
-// Subscription is one listener. Events are queued as bytes, in order.
+// Subscription is one listener. Events are queued as bytes, in order; with a judge they
+// wait in judged until it was asked, which Copy does.
 type Subscription struct {
 	bus    *bus
 	wants  func(adminapi.Event) bool
+	judge  func(context.Context, adminapi.Event) bool
 	mu     sync.Mutex
 	cond   *sync.Cond
 	queue  []byte
+	judged []adminapi.Event
+	weight int    // bytes of what is in judged
 	queued uint64 // bytes ever queued
 	sent   uint64 // bytes ever written
 	err    error
@@ -41,8 +45,8 @@ type Subscription struct {
 
 func newBus() *bus { return &bus{subs: map[*Subscription]struct{}{}} }
 
-func (b *bus) subscribe(wants func(adminapi.Event) bool) *Subscription {
-	s := &Subscription{bus: b, wants: wants}
+func (b *bus) subscribe(wants func(adminapi.Event) bool, judge func(context.Context, adminapi.Event) bool) *Subscription {
+	s := &Subscription{bus: b, wants: wants, judge: judge}
 	s.cond = sync.NewCond(&s.mu)
 	s.put(adminapi.Event{Name: adminapi.Connected})
 	b.mu.Lock()
@@ -66,7 +70,9 @@ func (b *bus) flush() {
 	b.mu.Lock()
 	subs := make([]*Subscription, 0, len(b.subs))
 	for s := range b.subs {
-		subs = append(subs, s)
+		if s.judge == nil { // nobody waits for policy
+			subs = append(subs, s)
+		}
 	}
 	b.mu.Unlock()
 	if len(subs) == 0 {
@@ -84,6 +90,28 @@ func (s *Subscription) put(e adminapi.Event) {
 	if s.err != nil {
 		return
 	}
+	if s.judge != nil {
+		s.judged = append(s.judged, e)
+		if s.weight += weight(e); s.weight > maxQueue {
+			s.err, s.judged = errSlow, nil
+		}
+		s.cond.Broadcast()
+		return
+	}
+	s.encode(e)
+}
+
+// weight is about what an event occupies, in bytes.
+func weight(e adminapi.Event) int {
+	n := 64 + len(e.Subject) + len(e.Name)
+	for _, a := range e.Args {
+		n += 32 + len(a.Key) + len(a.Value)
+	}
+	return n
+}
+
+// encode queues an event for writing. The caller holds the lock.
+func (s *Subscription) encode(e adminapi.Event) {
 	q, err := e.Append(s.queue)
 	if err != nil {
 		return // no event of ours holds a NUL
@@ -134,8 +162,22 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for len(s.queue) == 0 && s.err == nil {
+		for len(s.queue) == 0 && len(s.judged) == 0 && s.err == nil {
 			s.cond.Wait()
+		}
+		if len(s.judged) > 0 && s.err == nil {
+			e := s.judged[0]
+			s.judged = s.judged[1:]
+			s.weight -= weight(e)
+			s.mu.Unlock()
+			ok := s.judge(ctx, e)
+			s.mu.Lock()
+			if ok && s.err == nil {
+				s.encode(e)
+			}
+		}
+		if len(s.queue) == 0 && s.err == nil {
+			continue
 		}
 		if len(s.queue) == 0 {
 			return s.err
@@ -166,13 +208,13 @@ func (s *Subscription) Close() {
 	if s.err == nil {
 		s.err = io.EOF
 	}
-	s.queue = nil
+	s.queue, s.judged = nil, nil
 	s.cond.Broadcast()
 }
 
 // Subscribe listens to events about dest; dom0 means all qubes and the system. Allowed may
-// drop single events; nil allows all.
-func (s *System) Subscribe(dest qube.Name, allowed func(adminapi.Event) bool) *Subscription {
+// drop single events and take its time; nil allows all.
+func (s *System) Subscribe(dest qube.Name, allowed func(context.Context, adminapi.Event) bool) *Subscription {
 	return s.bus.subscribe(func(e adminapi.Event) bool {
 		switch {
 		case dest != qube.Dom0 && e.Subject != string(dest):
@@ -180,6 +222,6 @@ func (s *System) Subscribe(dest qube.Name, allowed func(adminapi.Event) bool) *S
 		case dest == qube.Dom0 && e.Name == "domain-remove-from-disk":
 			return false // the stream lets go of a qube when it is deleted
 		}
-		return allowed == nil || allowed(e)
-	})
+		return true
+	}, allowed)
 }

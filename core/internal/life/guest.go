@@ -102,6 +102,7 @@ func (s *System) apply(e hypervisor.Event) {
 		s.m.Fire(vm, "domain-paused")
 	case before == qube.Paused && g.base == qube.Running:
 		s.m.Fire(vm, "domain-unpaused")
+		s.m.NetvmApplied(vm)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestStartBuildsTheDomainAndItsDaemons(t *testing.T) {
 	if spec.XID != 1 || spec.MemoryMiB != 400 || spec.VCPUs != 2 || spec.WindowRegion != 256<<20 || len(spec.Disks) != 3 {
 		t.Errorf("spec %+v", spec)
 	}
-	if want := "root=/dev/vda rw console=ttyS0 quiet panic=-1 qubist.domid=1 qubist.name=work qubist.user=user qubist.init=systemd qubist.gui=1"; spec.Cmdline != want {
+	if want := "root=/dev/vda rw console=ttyS0 quiet panic=-1 no_timer_check qubist.domid=1 qubist.name=work qubist.user=user qubist.init=systemd qubist.gui=1"; spec.Cmdline != want {
 		t.Errorf("command line\n%s, want\n%s", spec.Cmdline, want)
 	}
 	until(t, "the window daemon", func() bool { return len(d.list()) == 4 })

@@ -66,7 +66,7 @@ func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
 	p.spec = hypervisor.Spec{
 		Name: vm.Name, UUID: vm.UUID, MemoryMiB: uint64(max(m.Number(vm, "memory"), 1)), VCPUs: uint(max(m.Number(vm, "vcpus"), 1)),
 		Kernel: filepath.Join(kernel, "vmlinuz"), Initrd: filepath.Join(kernel, "initramfs"),
-		ConsoleLog: filepath.Join(s.Paths.Log, "guest-"+string(vm.Name)+".log"), Debug: m.Truth(vm, "debug"),
+		ConsoleLog: s.consoleLog(vm.Name), Debug: m.Truth(vm, "debug"),
 	}
 	if m.Text(vm, "kernel") == "" {
 		p.spec.Kernel = ""
@@ -106,3 +106,8 @@ func explicitOpts(m *domain.Model, vm *domain.VM) string {
 }
 
 func seconds(n int64) time.Duration { return time.Duration(min(max(n, 1), 86400)) * time.Second }
+
+// consoleLog is the file with what a qube wrote to its console.
+func (s *System) consoleLog(n qube.Name) string {
+	return filepath.Join(s.Paths.Log, "guest-"+string(n)+".log")
+}

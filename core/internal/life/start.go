@@ -149,7 +149,8 @@ func (s *System) spawn(ctx context.Context, cancel context.CancelCauseFunc, p *p
 	}
 	p.spec.XID = xid
 	p.spec.PortSocket = s.Paths.PortSocket(uint32(xid))
-	p.spec.Cmdline = "root=/dev/vda rw console=ttyS0 quiet panic=-1 qubist.domid=" + strconv.Itoa(int(xid)) + " " + p.spec.Cmdline
+	// no_timer_check: on a busy host an emulated timer looks broken, and the kernel would panic.
+	p.spec.Cmdline = "root=/dev/vda rw console=ttyS0 quiet panic=-1 no_timer_check qubist.domid=" + strconv.Itoa(int(xid)) + " " + p.spec.Cmdline
 	if err := mkdirs(filepath.Dir(p.spec.PortSocket), s.Paths.VchanDir(), s.Paths.Log); err != nil {
 		return err
 	}
@@ -209,7 +210,7 @@ func (s *System) boot(ctx context.Context, p *plan) error {
 		defer cancel()
 		if err := s.Daemons.Start(qctx, s.qrexecd(p)); err != nil {
 			if context.Cause(ctx) == nil && qctx.Err() != nil {
-				return adminapi.Errorf(adminapi.VMError, "Cannot connect to qrexec agent for %d seconds, see %s for details", int(p.qrexec.Seconds()), p.spec.ConsoleLog)
+				return adminapi.Errorf(adminapi.VMError, "Cannot connect to qrexec agent for %d seconds, see %s for details. %s", int(p.qrexec.Seconds()), p.spec.ConsoleLog, lastWords(p.spec.ConsoleLog))
 			}
 			return fmt.Errorf("starting qrexec-daemon: %w", err)
 		}

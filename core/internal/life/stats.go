@@ -7,6 +7,7 @@ import (
 
 	"qubist/core/adminapi"
 	"qubist/core/internal/domain"
+	"qubist/core/internal/hypervisor"
 	"qubist/core/qube"
 )
 
@@ -58,7 +59,7 @@ func (s *System) CurrentState(ctx context.Context, n qube.Name) (CurrentState, e
 
 // Stats opens a subscription to vm-stats events of dest (dom0: of all running qubes).
 func (s *System) Stats(dest qube.Name) *Subscription {
-	return s.stats().subscribe(func(e adminapi.Event) bool { return dest == qube.Dom0 || e.Subject == string(dest) })
+	return s.stats().subscribe(func(e adminapi.Event) bool { return dest == qube.Dom0 || e.Subject == string(dest) }, nil)
 }
 
 // stats is the bus of measurements, apart from the one of events.
@@ -139,4 +140,29 @@ func statEvent(n qube.Name, mem, assigned uint64, cpu time.Duration, percent, vc
 		{Key: "memory_with_swap_used", Value: u(assigned)}, {Key: "cpu_time", Value: strconv.FormatInt(cpu.Milliseconds(), 10)},
 		{Key: "cpu_usage", Value: strconv.FormatInt(percent, 10)}, {Key: "online_vcpus", Value: strconv.FormatInt(vcpus, 10)},
 	}}
+}
+
+// Console is the terminal of a running qube.
+func (s *System) Console(ctx context.Context, n qube.Name) (string, error) {
+	if err := s.Read(func(m *domain.Model) error {
+		vm := m.VM(n)
+		if vm == nil {
+			return domain.NotFound(string(n))
+		}
+		if vm.Run.XID == 0 || vm.Run.State != qube.Running && vm.Run.State != qube.Transient {
+			return domain.NotRunning(vm)
+		}
+		return nil
+	}); err != nil {
+		return "", err
+	}
+	c, ok := s.Driver.(hypervisor.Consoler)
+	if !ok {
+		return "", adminapi.Errorf(adminapi.NotImplemented, "This hypervisor's consoles are files, see %s", s.consoleLog(n))
+	}
+	path, err := c.Console(ctx, n)
+	if err != nil {
+		return "", adminapi.Errorf(adminapi.VMError, "No console of %s: %v", n, err)
+	}
+	return path, nil
 }

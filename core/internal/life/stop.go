@@ -152,22 +152,28 @@ func (s *System) mayStop(m *domain.Model, vm *domain.VM, force bool) error {
 
 // Pause stops the processors of a running qube.
 func (s *System) Pause(ctx context.Context, n qube.Name) error {
-	return s.toggle(ctx, n, "domain-pre-paused", s.Driver.Pause, qube.Paused, func(vm *domain.VM) error {
-		if vm.Run.State != qube.Running && vm.Run.State != qube.Transient {
-			return domain.NotRunning(vm)
-		}
-		return nil
-	})
+	return s.toggle(ctx, n, "domain-pre-paused", s.Driver.Pause, qube.Paused, mayPause)
+}
+
+func mayPause(vm *domain.VM) error {
+	if vm.Run.State != qube.Running && vm.Run.State != qube.Transient {
+		return domain.NotRunning(vm)
+	}
+	return nil
 }
 
 // Unpause lets a paused qube run on.
 func (s *System) Unpause(ctx context.Context, n qube.Name) error {
-	return s.toggle(ctx, n, "domain-pre-unpaused", s.Driver.Resume, qube.Running, func(vm *domain.VM) error {
+	err := s.toggle(ctx, n, "domain-pre-unpaused", s.Driver.Resume, qube.Running, func(vm *domain.VM) error {
 		if vm.Run.State != qube.Paused {
 			return domain.NotPaused(vm)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.Write(func(*domain.Model) error { return nil }) // saves what going on has changed
 }
 
 func (s *System) toggle(ctx context.Context, n qube.Name, pre string, act func(context.Context, qube.Name) error, to qube.State, check func(*domain.VM) error) error {
@@ -192,7 +198,9 @@ func (s *System) toggle(ctx context.Context, n qube.Name, pre string, act func(c
 			return err
 		}
 		xid = vm.Run.XID
-		m.Fire(vm, pre)
+		if pre != "" {
+			m.Fire(vm, pre)
+		}
 		return nil
 	}); err != nil {
 		return err
@@ -230,6 +238,7 @@ func (s *System) afterStop(n qube.Name, xid qube.DomID) {
 	vm.Run = domain.Run{State: qube.Halted}
 	g.base, g.ready, g.starting = qube.Halted, false, false
 	fireStopped(s.m, vm)
+	s.m.NetvmApplied(vm)
 	s.mu.Unlock()
 	s.bus.flush()
 	s.cleanup(n)

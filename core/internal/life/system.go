@@ -59,6 +59,9 @@ type Config struct {
 	Database func(qube.Name) *qubesdb.Client
 	// DeviceClasses are by name; a class that is missing has no devices.
 	DeviceClasses map[string]DeviceClass
+	// RunService runs a qrexec service of dom0 in a qube as a user and waits for its end; nil
+	// runs none.
+	RunService func(ctx context.Context, n qube.Name, user, service string) error
 	// Fresh fills a system that has no description yet.
 	Fresh func(*domain.Model)
 }

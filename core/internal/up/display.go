@@ -94,6 +94,19 @@ func (e *Env) watchDisplay(ctx context.Context) {
 	}
 }
 
+// serverPID is the process that the lock file of local display n names, 0 for none.
+func serverPID(n int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/tmp/.X%d-lock", n))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
 // endXvfb ends the display that this instance started. The server's own lock file names its
 // process; the authority file among its arguments says that it is ours.
 func (e *Env) endXvfb() error {
@@ -102,13 +115,9 @@ func (e *Env) endXvfb() error {
 	if !ok || !local || auth != e.xvfbAuth() {
 		return nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/tmp/.X%d-lock", n))
-	if err != nil {
+	pid := serverPID(n)
+	if pid <= 1 {
 		return nil // gone already
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
-		return nil
 	}
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !strings.Contains(string(args), "\x00"+auth+"\x00") {
@@ -182,8 +191,8 @@ func (e *Env) startXvfb(ctx context.Context) (display, auth string, err error) {
 	}
 	defer log.Close()
 	for n := 20; n < 60; n++ {
-		if exists(fmt.Sprintf("/tmp/.X%d-lock", n)) || exists(fmt.Sprintf("/tmp/.X11-unix/X%d", n)) {
-			continue
+		if pid := serverPID(n); pid > 0 && exists(fmt.Sprintf("/proc/%d", pid)) || displayAnswers(fmt.Sprintf(":%d", n)) {
+			continue // what a killed server left is taken over by the next
 		}
 		if err := writeCookie(auth, n); err != nil {
 			return "", "", err

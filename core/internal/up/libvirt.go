@@ -46,6 +46,24 @@ func (e *Env) Libvirt(ctx context.Context) error {
 	return &Hint{fmt.Errorf("libvirtd was started, but %s does not answer", libvirtSocket), "run `libvirtd -v` as root and read what it says"}
 }
 
+// watchLibvirt starts the hypervisor daemon again where no service manager does. Qubes run on
+// while it is away, and qubesd connects again by itself.
+func (e *Env) watchLibvirt(ctx context.Context) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil || os.Geteuid() != 0 {
+		return
+	}
+	const often = 5 * time.Second
+	for silent := 0; ctx.Err() == nil; sleep(ctx, often) {
+		if answers(libvirtSocket) {
+			silent = 0
+		} else if silent++; silent > 1 { // twice: it may be in the middle of a restart
+			if err := e.Libvirt(ctx); err != nil && ctx.Err() == nil {
+				e.Say("%v", err)
+			}
+		}
+	}
+}
+
 // answers says whether somebody accepts connections on a Unix socket.
 func answers(path string) bool {
 	c, err := net.DialTimeout("unix", path, 2*time.Second)

@@ -50,8 +50,13 @@ func (e *Env) Setup(ctx context.Context, tests bool) error {
 		apt, dpkg = append(slices.Clone(sudo), apt...), append(slices.Clone(sudo), dpkg...)
 	}
 	install := append(append([]string{}, apt[1:]...), append([]string{"install", "-y", "-q", "--no-install-recommends"}, missing...)...)
-	if err := e.stream(ctx, apt[0], append(append([]string{}, apt[1:]...), "update", "-q", "-o", "APT::Update::Error-Mode=any")...); err != nil {
-		return &Hint{fmt.Errorf("refreshing the package lists: %w", err), "check the network and the sources in /etc/apt, then run again"}
+	update := append(slices.Clone(apt[1:]), "update", "-q", "-o", "APT::Update::Error-Mode=any")
+	stale := e.stream(ctx, apt[0], update...)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if stale != nil { // one dead source of many need not matter
+		e.Say("not all package lists could be refreshed: trying with those that are here")
 	}
 	// A run that was interrupted earlier may have left packages unpacked only; a dpkg without
 	// anything to finish says nothing.
@@ -59,8 +64,11 @@ func (e *Env) Setup(ctx context.Context, tests bool) error {
 		return &Hint{fmt.Errorf("finishing an interrupted installation: %w", err), "as root: dpkg --configure -a"}
 	}
 	if err := e.stream(ctx, apt[0], install...); err != nil {
-		return &Hint{fmt.Errorf("installing packages: %w", err),
-			"see apt's message above; if another apt is running wait for it; without network install them by hand: " + strings.Join(missing, " ")}
+		next := "see apt's message above; if another apt is running wait for it, then run again"
+		if stale != nil {
+			next = "check the network and the sources in /etc/apt, then run again"
+		}
+		return &Hint{fmt.Errorf("installing %s: %w", strings.Join(missing, " "), err), next}
 	}
 	if left := e.missing(ctx, want); len(left) > 0 {
 		return &Hint{fmt.Errorf("apt finished, but these are still not installed: %s", strings.Join(left, " ")), "apt-get install -f"}

@@ -146,6 +146,9 @@ func (e *Env) Supervise(ctx context.Context, hypervisor string, log *slog.Logger
 		wg.Go(func() { e.keep(ctx, d, log.With("daemon", d.Name)) })
 	}
 	wg.Go(func() { e.watchDisplay(ctx) })
+	if hypervisor == "libvirt" {
+		wg.Go(func() { e.watchLibvirt(ctx) })
+	}
 	wg.Wait()
 	return nil
 }

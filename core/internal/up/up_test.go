@@ -293,10 +293,9 @@ func TestVirtualDisplay(t *testing.T) {
 	if err := e.usable(t.Context(), first, "/dev/null"); err == nil || !strings.Contains(err.Error(), "does not let") {
 		t.Errorf("without the cookie: %v", err)
 	}
-	server := func(display string) string { // the process of an X server, from its lock file
+	server := func(display string) int {
 		n, _ := displayNumber(display)
-		b, _ := os.ReadFile(fmt.Sprintf("/tmp/.X%d-lock", n))
-		return strings.TrimSpace(string(b))
+		return serverPID(n)
 	}
 	before := server(first)
 	e.Out = io.Discard // the watcher speaks from its own goroutine

@@ -29,7 +29,7 @@ func benchmark(b *testing.B, base string, args []string) {
 	for i := range b.N {
 		dst := filepath.Join(base, fmt.Sprint("dst", i))
 		check(b, os.Mkdir(dst, 0o700))
-		err, out := transfer(b, args, dst, filecopy.PackOptions{}, profiles["vm"])
+		out, err := transfer(b, args, dst, filecopy.PackOptions{}, profiles["vm"])
 		if err != nil || out.Result.Code != wire.OK {
 			b.Fatalf("%v, %+v", err, out)
 		}

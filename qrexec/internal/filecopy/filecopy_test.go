@@ -10,10 +10,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"golang.org/x/sys/unix"
 
@@ -33,7 +35,7 @@ func pipe(t testing.TB) (r, w *os.File) {
 }
 
 // transfer packs args and unpacks them into dir, over pipes as between two qubes.
-func transfer(t testing.TB, args []string, dir string, po filecopy.PackOptions, o filecopy.Options) (error, filecopy.Outcome) {
+func transfer(t testing.TB, args []string, dir string, po filecopy.PackOptions, o filecopy.Options) (filecopy.Outcome, error) {
 	t.Helper()
 	dataR, dataW := pipe(t)
 	answerR, answerW := pipe(t)
@@ -53,7 +55,7 @@ func transfer(t testing.TB, args []string, dir string, po filecopy.PackOptions, 
 		done <- out
 	}()
 	err = filecopy.Pack(context.Background(), dataW, answerR, args, po)
-	return err, <-done
+	return <-done, err
 }
 
 // message is one entry of a stream with its data.
@@ -137,6 +139,7 @@ func build(t *testing.T, dir string, c corpusCase, stream []message) {
 		switch e.Type {
 		case "dir":
 			check(t, os.Mkdir(file, 0o700))
+			t.Cleanup(func() { os.Chmod(file, 0o700) })
 		case "link":
 			check(t, os.Symlink(string(b64(t, *e.TargetB64)), file))
 		case "file":
@@ -228,7 +231,7 @@ func TestTransfer(t *testing.T) {
 	check(t, os.Chmod(filepath.Join(src, "d/e/f"), 0o500))
 	t.Cleanup(func() { os.Chmod(filepath.Join(src, "d/e/f"), 0o700); os.Chmod(filepath.Join(dst, "d/e/f"), 0o700) })
 	var told []uint64
-	err, out := transfer(t, []string{filepath.Join(src, "d") + "/"}, dst,
+	out, err := transfer(t, []string{filepath.Join(src, "d") + "/"}, dst,
 		filecopy.PackOptions{Progress: func(n uint64) error { told = append(told, n); return nil }}, profiles["vm"])
 	if err != nil || out.Result.Code != wire.OK {
 		t.Fatalf("%v, %+v", err, out)
@@ -247,7 +250,7 @@ func TestTransfer(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, g, e)
 		}
 	}
-	err, _ = transfer(t, []string{filepath.Join(src, "d")}, dst, filecopy.PackOptions{IgnoreSymlinks: true}, profiles["vm"])
+	_, err = transfer(t, []string{filepath.Join(src, "d")}, dst, filecopy.PackOptions{IgnoreSymlinks: true}, profiles["vm"])
 	var refused *filecopy.Refused
 	if !errors.As(err, &refused) || refused.Code != wire.Exists || !strings.HasPrefix(refused.Name(), "d/") {
 		t.Errorf("a second copy gives %v, want a refusal", err)
@@ -270,7 +273,7 @@ func TestLimits(t *testing.T) {
 		{filecopy.Limits{Entries: 2}, wire.EDQUOT, 2},
 	} {
 		dst := t.TempDir()
-		_, out := transfer(t, args, dst, filecopy.PackOptions{}, filecopy.Options{Limits: row.limits})
+		out, _ := transfer(t, args, dst, filecopy.PackOptions{}, filecopy.Options{Limits: row.limits})
 		if out.Result.Code != row.want || len(listTree(t, dst)) != row.files {
 			t.Errorf("%+v: %v with %d files", row.limits, out.Result.Code, len(listTree(t, dst)))
 		}
@@ -374,7 +377,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: whatever arrives, nothing appears outside and the answer is well formed.
+// FuzzUnpack: whatever arrives, nothing appears outside and the answer is well formed. It
+// is the same answer and the same tree whether files come at once, and are made in batches,
+// or byte by byte.
 func FuzzUnpack(f *testing.F) {
 	for _, c := range corpus(f, "malformed.jsonl.gz") {
 		if len(c.StreamB64) < 2000 {
@@ -382,19 +387,37 @@ func FuzzUnpack(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, all bool) {
-		outer := memory(t)
-		inner := filepath.Join(outer, "in")
-		check(t, os.Mkdir(inner, 0o700))
-		d, err := filecopy.OpenDir(inner)
-		check(t, err)
-		defer d.Close()
 		o := filecopy.Options{Rules: wire.Rules{AllNames: all}, Limits: filecopy.Limits{Bytes: 1 << 20, Entries: 100}}
-		out := filecopy.Unpack(context.Background(), bytes.NewReader(stream), d, o)
-		if r, err := wire.ParseResult(out.Result.Append(nil)); err != nil || r.Code != out.Result.Code {
-			t.Fatalf("answer %+v: %v", out, err)
+		atOnce, tree := unpackInto(t, bytes.NewReader(stream), o)
+		slowly, slowTree := unpackInto(t, iotest.OneByteReader(bytes.NewReader(stream)), o)
+		if !bytes.Equal(atOnce.Result.Append(nil), slowly.Result.Append(nil)) || atOnce.Silent != slowly.Silent {
+			t.Fatalf("at once %+v, byte by byte %+v", atOnce, slowly)
 		}
-		if beside, err := os.ReadDir(outer); err != nil || len(beside) != 1 {
-			t.Fatalf("wrote outside: %v %v", beside, err)
+		if !reflect.DeepEqual(tree, slowTree) {
+			t.Fatalf("at once %v, byte by byte %v", tree, slowTree)
+		}
+		if r, err := wire.ParseResult(atOnce.Result.Append(nil)); err != nil || r.Code != atOnce.Result.Code {
+			t.Fatalf("answer %+v: %v", atOnce, err)
 		}
 	})
+}
+
+// unpackInto gives the outcome and what was made: type, permissions, content by name.
+func unpackInto(t *testing.T, in io.Reader, o filecopy.Options) (filecopy.Outcome, map[string]string) {
+	t.Helper()
+	outer := memory(t)
+	inner := filepath.Join(outer, "in")
+	check(t, os.Mkdir(inner, 0o700))
+	d, err := filecopy.OpenDir(inner)
+	check(t, err)
+	defer d.Close()
+	out := filecopy.Unpack(context.Background(), in, d, o)
+	if beside, err := os.ReadDir(outer); err != nil || len(beside) != 1 {
+		t.Fatalf("wrote outside: %v %v", beside, err)
+	}
+	made := map[string]string{}
+	for name, e := range listTree(t, inner) {
+		made[name] = fmt.Sprint(e.Type, e.Mode, e.SHA256)
+	}
+	return out, made
 }

@@ -18,7 +18,8 @@ type reader struct {
 	pos, end   int
 	summed     int // buf[:summed] is in crc
 	crc        uint32
-	err        error // of in, sticky
+	err        error        // of in, sticky
+	before     func() error // called before the buffer changes; its error ends the input
 	emptyReads int
 }
 
@@ -35,6 +36,12 @@ func (r *reader) sum() uint32 {
 func (r *reader) fill() error {
 	if r.err != nil {
 		return r.err
+	}
+	if r.before != nil {
+		if err := r.before(); err != nil {
+			r.err = err
+			return err
+		}
 	}
 	r.sum()
 	copy(r.buf, r.buf[r.pos:r.end])
@@ -58,6 +65,9 @@ func (r *reader) fill() error {
 		}
 	}
 }
+
+// has reports whether n more bytes can be taken without reading.
+func (r *reader) has(n uint64) bool { return uint64(r.end-r.pos) >= n }
 
 // chunk takes up to most bytes, at least one. They are valid until the next call.
 func (r *reader) chunk(most uint64) ([]byte, error) {

@@ -52,7 +52,11 @@ func (d *Dir) free() (uint64, error) {
 func (d *Dir) sync() error { return unix.Syncfs(d.fd) }
 
 // tree makes entries below a Dir. Names have passed wire.Rules: relative, no "." or "..".
-type tree struct{ *Dir }
+type tree struct {
+	*Dir
+	unnamed bool // a file was made without a name: the file system can
+	byProc  bool // the kernel wants files named through /proc
+}
 
 const openDirFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
@@ -86,7 +90,7 @@ func (t *tree) walk(dir []byte) (int, error) {
 			unix.Close(at)
 		}
 		if err != nil {
-			return -1, &failure{codeOf(err), append([]byte{}, c...)}
+			return -1, &failure{code: codeOf(err), name: append([]byte{}, c...)}
 		}
 		at = next
 	}
@@ -147,21 +151,46 @@ func (f *file) write(b []byte) error {
 // publish gives the complete file its permissions, times and name, in this order. With
 // malformed times the file is published with neither.
 func (f *file) publish(h wire.Header) error {
-	if h.TimesValid() {
-		if err := setAttributes(f.fd, h); err != nil {
-			return err
-		}
+	if err := f.finish(h); err != nil {
+		return err
 	}
+	return f.link(h)
+}
+
+// finish sets permissions and times.
+func (f *file) finish(h wire.Header) error {
+	if !h.TimesValid() {
+		return nil
+	}
+	return setAttributes(f.fd, h)
+}
+
+// link gives the file its name.
+func (f *file) link(h wire.Header) error {
 	if !f.named {
-		if err := unix.Linkat(f.t.proc, strconv.Itoa(f.fd), f.dir, f.base, unix.AT_SYMLINK_FOLLOW); err != nil {
+		if err := f.t.name(f); err != nil {
 			return err
 		}
+		f.t.unnamed = true
 	}
 	f.public = true
 	if !h.TimesValid() {
 		return errTimes
 	}
 	return nil
+}
+
+// name links an unnamed file. Kernels before 6.10 let only the privileged do it without
+// /proc, and say that there is no such file.
+func (t *tree) name(f *file) error {
+	if !t.byProc {
+		err := unix.Linkat(f.fd, "", f.dir, f.base, unix.AT_EMPTY_PATH)
+		if !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+		t.byProc = true
+	}
+	return unix.Linkat(t.proc, strconv.Itoa(f.fd), f.dir, f.base, unix.AT_SYMLINK_FOLLOW)
 }
 
 func (f *file) close() {

@@ -67,16 +67,28 @@ type unpacker struct {
 	field   [wire.MaxName]byte
 	entries uint64
 	bytes   uint64
-	silent  bool
+	batch   *batch
 }
 
-// failure is an error whose answer names something else than the entry.
+// failure is an error whose answer names something else than the last entry that was
+// read, or has the checksum of an earlier moment.
 type failure struct {
-	code wire.Code
-	name []byte
+	code   wire.Code
+	name   []byte
+	sum    *uint32 // nil: as it is now
+	silent bool
 }
 
 func (f *failure) Error() string { return f.code.Error() }
+
+// asFailure is err as one, with no name unless it has its own.
+func asFailure(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &failure{code: codeOf(err), silent: errors.Is(err, errTimes)}
+}
 
 // errTimes ends an unpacker without an answer.
 var errTimes = errors.New("malformed time")
@@ -84,8 +96,13 @@ var errTimes = errors.New("malformed time")
 // Unpack makes the entries of the stream in below dir and returns the answer to send. The
 // files that were complete before an error stay. When ctx ends, the answer is EIO.
 func Unpack(ctx context.Context, in io.Reader, dir *Dir, o Options) Outcome {
-	u := &unpacker{in: newReader(in), tree: &tree{Dir: dir}, o: o, name: []byte{}}
+	t := &tree{Dir: dir}
+	u := &unpacker{in: newReader(in), tree: t, o: o, name: []byte{}, batch: &batch{t: t}}
+	u.in.before = u.batch.flush
 	err := u.run(ctx)
+	if earlier := u.batch.flush(); earlier != nil {
+		err = earlier
+	}
 	if syncErr := dir.sync(); err == nil && syncErr != nil {
 		err = syncErr
 	}
@@ -93,8 +110,11 @@ func Unpack(ctx context.Context, in io.Reader, dir *Dir, o Options) Outcome {
 	var f *failure
 	if errors.As(err, &f) {
 		r.Code, r.LastName = f.code, f.name
+		if f.sum != nil {
+			r.CRC = *f.sum
+		}
 	}
-	return Outcome{Result: r, Silent: errors.Is(err, errTimes)}
+	return Outcome{Result: r, Silent: errors.Is(err, errTimes) || f != nil && f.silent}
 }
 
 func (u *unpacker) run(ctx context.Context) error {
@@ -128,11 +148,19 @@ func (u *unpacker) entry(ctx context.Context, h wire.Header) error {
 	if err != nil {
 		return &failure{code: inputCode(err, wire.LegalEOF)}
 	}
-	u.name = u.field[:copy(u.field[:], wire.CutNUL(raw))]
+	raw = wire.CutNUL(raw)
+	u.name = u.field[:copy(u.field[:], raw)]
 	if u.o.Entry != nil {
 		u.o.Entry(u.name)
 	}
-	switch kind := h.Kind(); {
+	kind := h.Kind()
+	if kind == wire.KindFile && h.FileLen <= smallFile && u.in.has(h.FileLen) && u.batch.possible() {
+		return u.small(ctx, h, raw)
+	}
+	if err := u.batch.flush(); err != nil {
+		return err
+	}
+	switch {
 	case kind == wire.KindFile:
 		return u.file(ctx, h)
 	case kind == wire.KindDir && !u.o.OnlyRegular:
@@ -155,14 +183,33 @@ func (u *unpacker) admit(n uint64) error {
 	return nil
 }
 
-func (u *unpacker) file(ctx context.Context, h wire.Header) error {
+// allow makes the checks that precede making a file.
+func (u *unpacker) allow(ctx context.Context, h wire.Header) error {
 	if err := u.admit(h.FileLen); err != nil {
 		return err
 	}
 	if err := u.o.Rules.CheckName(u.name); err != nil {
 		return err
 	}
-	if err := u.waitForSpace(ctx, h.FileLen); err != nil {
+	return u.waitForSpace(ctx, h.FileLen)
+}
+
+// small takes a file whose data has arrived into the batch.
+func (u *unpacker) small(ctx context.Context, h wire.Header, name []byte) error {
+	if err := u.allow(ctx, h); err != nil {
+		return err
+	}
+	j := job{h: h, name: name, before: u.in.sum()}
+	var err error
+	if j.data, err = u.in.take(int(h.FileLen)); err != nil {
+		return err
+	}
+	j.after = u.in.sum()
+	return u.batch.add(j)
+}
+
+func (u *unpacker) file(ctx context.Context, h wire.Header) error {
+	if err := u.allow(ctx, h); err != nil {
 		return err
 	}
 	f, err := u.tree.create(u.name)
@@ -208,7 +255,7 @@ func (u *unpacker) link(h wire.Header) error {
 	}
 	target := append([]byte{}, wire.CutNUL(raw)...)
 	if err := u.o.Rules.CheckLink(u.name, target); err != nil {
-		return &failure{codeOf(err), target}
+		return &failure{code: codeOf(err), name: target}
 	}
 	return u.tree.symlink(u.name, target)
 }

@@ -139,7 +139,7 @@ func (b *Builder) logged(ctx context.Context, cmd *exec.Cmd, name string) error 
 		for sc.Scan() {
 			line := sc.Text()
 			fmt.Fprintln(log, line)
-			if step, ok := strings.CutPrefix(line, "I: "); ok {
+			if step, ok := strings.CutPrefix(line, "I: "); ok && !strings.Contains(step, "received signal") {
 				b.say("%s: %s", name, step)
 			} else if strings.TrimSpace(line) != "" {
 				tail = append(tail, line)

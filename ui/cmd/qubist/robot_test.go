@@ -325,3 +325,41 @@ func TestScreensOnDigits(t *testing.T) {
 	r.See("NAME")
 	leave(t, r, "q")
 }
+
+// Editors by type, and one change of many qubes that is previewed, made, and undone as one.
+func TestEditors(t *testing.T) {
+	s := uitest.Serve(t, uitest.Typical())
+	r := console(t, s, 120, 40)
+	r.See("● live", "work")
+	r.Press("/", "name:work", "enter", "e", "vcpus", "enter")
+	r.See("vcpus of work:")
+	r.Press("x")
+	r.See("vcpus is a whole number")
+	r.Press("enter")
+	r.See("vcpus is a whole number")
+	r.Press("\x15", "3", "enter")
+	r.See("set vcpus of work to 3")
+	r.Press("e", "label", "enter")
+	r.See("orange")
+	r.Press("ora", "enter")
+	r.See("set label of work to orange")
+	r.Press("esc", "/", "work,vault,personal", "enter", "*", "e", "default_user", "enter", "\x15", "alice", "enter")
+	r.See("Set default_user of 3 qubes to alice", "default (user) → alice", "enter change 3")
+	r.Press("enter")
+	r.See("set default_user of", "u undo")
+	r.Press("u")
+	r.See("undid: default_user of")
+	leave(t, r, "ctrl+c")
+	set, reset := 0, 0
+	for _, c := range s.Calls() {
+		switch {
+		case strings.HasPrefix(c, "admin.vm.property.Set+default_user"):
+			set++
+		case strings.HasPrefix(c, "admin.vm.property.Reset+default_user"):
+			reset++
+		}
+	}
+	if set != 3 || reset != 3 {
+		t.Errorf("%d set, %d reset: %q", set, reset, s.Calls())
+	}
+}

@@ -64,6 +64,9 @@ func qubeRow(name, class string, phase state.Phase, label, template, netvm strin
 	}
 	q.Properties = []state.Property{{Name: "autostart", Value: "False", Type: "bool", Default: true}, {Name: "label", Value: label, Type: "label"},
 		{Name: "memory", Value: "400", Type: "int", Default: true}, {Name: "netvm", Value: netvm, Type: "vm", Default: true}}
+	if strings.HasPrefix(name, "sys-") {
+		q.Properties = append(q.Properties, state.Property{Name: "provides_network", Value: "True", Type: "bool"})
+	}
 	return q
 }
 
@@ -178,6 +181,11 @@ func TestGoldenScreens(t *testing.T) {
 			m.Update(pageMsg{health, m.shown, here{}.Look(nil)})
 		}},
 		{"settings", func(m *Model) { press(m, ",", "j") }},
+		{"choose", func(m *Model) { press(m, "G", "e", "netvm", "enter") }},
+		{"bulk", func(m *Model) {
+			press(m, "/", "class:AppVM !sys", "enter", "*", "e", "netvm", "enter", "sys-net", "enter")
+		}},
+		{"number", func(m *Model) { press(m, "G", "e", "memory", "enter", "x") }},
 		{"undo", func(m *Model) {
 			press(m, ":", "set label green", "enter")
 			j := action.SetJob(m.env(), "work", "label", "green")

@@ -60,6 +60,7 @@ func (m *Model) detailKeys() []binding {
 	}
 	return []binding{
 		{keys: []string{"e", "enter"}, shown: "e", word: "edit", help: "edit this property", topic: topicQube, why: why, do: func() tea.Cmd { return m.openProperty(q.Name, property(q, it.Name)) }},
+		{keys: []string{"space"}, help: "turn this property over: True to False, False to True", topic: topicQube, why: m.toggleWhy(property(q, it.Name), why), do: func() tea.Cmd { return m.toggle(q.Name, property(q, it.Name)) }},
 		{keys: []string{"x"}, word: "default", help: "set this property to its default", topic: topicQube, why: reset, do: func() tea.Cmd { return m.start(action.ResetJob(m.env(), q.Name, it.Name)) }},
 		{keys: []string{"tab"}, word: "own/all", help: all, topic: topicMove, do: func() tea.Cmd {
 			m.detail.ownOnly, m.detail.listState = !m.detail.ownOnly, listState{at: 1}

@@ -160,25 +160,6 @@ func (m *Model) openDisposable() tea.Cmd {
 	return nil
 }
 
-// openProperty edits one property's value.
-func (m *Model) openProperty(owner string, it state.Property) tea.Cmd {
-	in := &input{prompt: action.Of(it.Name, owner) + ":", editor: widget.NewEditor(it.Value, nil), hint: m.propertyHint(it.Type),
-		keys: []view.Key{{Key: "enter", Word: "set"}, {Key: "esc", Word: "leave"}}}
-	if q, ok := m.sys.Find(owner); ok {
-		in.label = &q.Label
-	}
-	in.enter = func(text string) tea.Cmd {
-		m.input = nil
-		text = strings.TrimSpace(text)
-		if text == it.Value {
-			return nil
-		}
-		return m.start(action.SetJob(m.env(), owner, it.Name, text))
-	}
-	m.input = in
-	return nil
-}
-
 // property is q's property of that name.
 func property(q state.Qube, name string) state.Property {
 	i := slices.IndexFunc(q.Properties, func(p state.Property) bool { return p.Name == name })
@@ -186,24 +167,6 @@ func property(q state.Qube, name string) state.Property {
 		return state.Property{Name: name}
 	}
 	return q.Properties[i]
-}
-
-func (m *Model) propertyHint(kind string) string {
-	switch kind {
-	case "bool":
-		return "True or False"
-	case "int":
-		return "a number"
-	case "vm":
-		return "a qube's name, or empty for none"
-	case "label":
-		var names []string
-		for _, l := range m.sys.Labels {
-			names = append(names, l.Name)
-		}
-		return strings.Join(names, " ")
-	}
-	return ""
 }
 
 // picturePath is where a picture goes that was asked for at path: what does not end in .png is a

@@ -136,7 +136,7 @@ func (p *plan) view() view.Plan {
 	switch {
 	case len(p.jobs) == 1 && p.jobs[0].Qube != "":
 		verb += " " + p.jobs[0].Qube
-	case len(p.jobs) > 1:
+	case len(p.lines) > 1:
 		verb = fmt.Sprintf("%s %d", verb, len(p.jobs))
 	}
 	commands := "copy command"

@@ -114,10 +114,19 @@ func (m *Model) homeKeys() []binding {
 		{keys: []string{"/"}, word: "filter", help: "filter: words, label: state: class: template: netvm: tag: mem> cpu>, !not, /regex/", topic: topicMove, do: m.openFilter},
 		{keys: []string{"o"}, help: "sort by the next column", topic: topicMove, do: func() tea.Cmd { m.table.NextSort(1); return m.rearrange() }},
 		{keys: []string{"O"}, help: "sort the other way round", topic: topicMove, do: func() tea.Cmd { m.table.Reverse = !m.table.Reverse; return m.rearrange() }},
+		{keys: []string{"e"}, word: "edit", help: "set a property of the qube, or of all marked ones after a preview", topic: topicQube, why: m.editWhy(), do: m.openEdit},
 		{keys: []string{"n"}, help: "create a qube", topic: topicOther, why: m.env().Changes(), do: m.openForm},
 		{keys: []string{"esc"}, help: "put away the message, then the marks, then the filter", topic: topicMove, do: m.escape},
 		{keys: []string{"q"}, help: "leave the console; qubes keep running", topic: topicAll, do: func() tea.Cmd { return tea.Quit }},
 	}
+}
+
+// editWhy says why no property of the targets can be edited, "" when one can.
+func (m *Model) editWhy() string {
+	if len(m.targets()) == 0 {
+		return "There is no qube here."
+	}
+	return m.env().Changes()
 }
 
 // escape leads out one step.

@@ -44,8 +44,9 @@ func (m *Model) commands() []command {
 			run: func(args string) tea.Cmd { return m.screenshot(m.picturePath(args)) }},
 		command{name: "create", key: "n", help: "create a qube", why: changes, run: func(string) tea.Cmd { return m.openForm() }},
 		command{name: "open", arg: "qube", key: "enter", help: "show a qube's details", needsArg: true, complete: m.qubeNames, run: m.openNamed},
-		command{name: "set", arg: "property value", help: "set a property of the qube", needsArg: true, why: changes, complete: m.propertyNames, run: m.setNamed},
-		command{name: "reset", arg: "property", help: "set a property of the qube to its default", needsArg: true, why: changes, complete: m.propertyNames, run: m.resetNamed},
+		command{name: "edit", key: "e", help: "choose a property and its value", why: m.editWhy, run: func(string) tea.Cmd { return m.openEdit() }},
+		command{name: "set", arg: "property value", help: "set a property of the qube or the marked ones", needsArg: true, why: changes, complete: m.propertyNames, run: m.setNamed},
+		command{name: "reset", arg: "property", help: "set a property to its default", needsArg: true, why: changes, complete: m.propertyNames, run: m.resetNamed},
 		command{name: "undo", key: "u", help: "take the last change back", why: m.undoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Undo) }},
 		command{name: "redo", key: "ctrl+r", help: "make the change again that was undone last", why: m.redoWhy, run: func(string) tea.Cmd { return m.takeBack(action.Redo) }},
 		command{name: "filter", arg: "[terms]", key: "/", help: "show only what matches", complete: filterWords, run: m.filterBy},
@@ -251,36 +252,13 @@ func (m *Model) runDisposable(args string) tea.Cmd {
 	return m.start(action.DisposableJob(m.env(), template, args))
 }
 
-// one is the only target, for what is done to one qube at a time.
-func (m *Model) one() (state.Qube, bool) {
-	t := m.targets()
-	if len(t) != 1 {
-		return state.Qube{}, false
-	}
-	return t[0], true
-}
-
 func (m *Model) setNamed(args string) tea.Cmd {
 	name, value, _ := strings.Cut(args, " ")
-	q, ok := m.one()
-	if !ok {
-		return m.warn("Properties are set for one qube at a time; esc clears the marks.")
-	}
-	if why := action.EditWhy(m.env(), q, name); why != "" {
-		return m.warn(why)
-	}
-	return m.start(action.SetJob(m.env(), q.Name, name, strings.TrimSpace(value)))
+	return m.change(m.targets(), name, state.Setting{Text: strings.TrimSpace(value)})
 }
 
 func (m *Model) resetNamed(args string) tea.Cmd {
-	q, ok := m.one()
-	if !ok {
-		return m.warn("Properties are set for one qube at a time; esc clears the marks.")
-	}
-	if why := action.EditWhy(m.env(), q, args); why != "" {
-		return m.warn(why)
-	}
-	return m.start(action.ResetJob(m.env(), q.Name, args))
+	return m.change(m.targets(), args, state.Setting{Default: true})
 }
 
 func (m *Model) filterBy(args string) tea.Cmd {

@@ -33,6 +33,7 @@ func (g *settingsPage) keys() []binding {
 	}
 	return []binding{
 		{keys: []string{"e", "enter"}, shown: "e", word: "edit", help: "edit this setting", topic: topicQube, why: why, do: func() tea.Cmd { return g.m.openProperty("", p) }},
+		{keys: []string{"space"}, help: "turn this setting over: True to False, False to True", topic: topicQube, why: g.m.toggleWhy(p, why), do: func() tea.Cmd { return g.m.toggle("", p) }},
 		{keys: []string{"x"}, word: "default", help: "set this setting to its default", topic: topicQube, why: reset, do: func() tea.Cmd { return g.m.start(action.ResetJob(g.m.env(), "", p.Name)) }},
 		backKeys(g.m),
 	}

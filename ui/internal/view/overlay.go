@@ -90,6 +90,8 @@ type Choice struct {
 	Key  string
 	Help string
 	Why  string // why it cannot be done now
+
+	Label *state.Label // the chip before it; nil for none
 }
 
 // Choices is the list above the line being typed.
@@ -120,6 +122,9 @@ func (v Choices) Draw(p Paint, r Rect) {
 		s, help := p.T.Text, c.Help
 		if c.Why != "" {
 			s, help = p.T.Dim, "not now: "+c.Why
+		}
+		if c.Label != nil {
+			p.chip(r.X+1, y+i, *c.Label)
 		}
 		p.C.Put(r.X+3, y+i, name, c.Text, s)
 		p.C.Put(r.X+5+name, y+i, 3, c.Key, p.T.Accent)

@@ -25,6 +25,8 @@ type Driver struct {
 	// ShutdownTakes is how long guests take to shut down; negative means for ever.
 	BeforeCreate  func(context.Context, hypervisor.Spec) error
 	ShutdownTakes time.Duration
+	// Terminal is the console of every domain.
+	Terminal string
 
 	mu     sync.Mutex
 	doms   map[qube.Name]*domain
@@ -33,7 +35,10 @@ type Driver struct {
 	closed chan struct{}
 }
 
-var _ hypervisor.Driver = (*Driver)(nil)
+var (
+	_ hypervisor.Driver   = (*Driver)(nil)
+	_ hypervisor.Consoler = (*Driver)(nil)
+)
 
 type domain struct {
 	Spec  hypervisor.Spec
@@ -273,4 +278,17 @@ func (d *Driver) Close() error {
 	close(d.closed)
 	d.timers.Wait()
 	return nil
+}
+
+// Console implements hypervisor.Consoler.
+func (d *Driver) Console(_ context.Context, n qube.Name) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.doms[n] == nil {
+		return "", hypervisor.ErrNotFound
+	}
+	if d.Terminal == "" {
+		return "", errors.New("the fake has no terminals")
+	}
+	return d.Terminal, nil
 }
