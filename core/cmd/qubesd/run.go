@@ -25,6 +25,8 @@ import (
 	"qubist/core/internal/life"
 	"qubist/core/internal/store"
 	"qubist/core/paths"
+	"qubist/core/qube"
+	"qubist/core/qubesdb"
 	"qubist/storage/pool/file"
 	"qubist/storage/volume"
 )
@@ -67,8 +69,13 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	defer driver.Close()
 	daemons, letGo := daemons(o, p, log)
 	defer letGo()
+	var database func(qube.Name) *qubesdb.Client
+	if !o.noDaemons {
+		database = func(n qube.Name) *qubesdb.Client { return qubesdb.New(p.QubesDBDir(), string(n)) }
+	}
 	sys, err := life.Open(ctx, life.Config{
-		Paths: p, Driver: driver, Daemons: daemons, OpenPool: poolOpener(o), Host: host.Facts(p), FS: store.OS{}, Log: log,
+		Database: database,
+		Paths:    p, Driver: driver, Daemons: daemons, OpenPool: poolOpener(o), Host: host.Facts(p), FS: store.OS{}, Log: log,
 		DeviceClasses: map[string]life.DeviceClass{"block": blocks{readDatabase(p)}}, RunService: runService(o.root),
 		Now: time.Now, Dom0: host.Usage, Fresh: func(m *domain.Model) { fresh(m, p) },
 	})

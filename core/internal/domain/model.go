@@ -29,7 +29,8 @@ type Host struct {
 	Kernels    func() []string                        // names of the installed kernels, sorted
 	KernelText func(name, file string) (string, bool) // small text file of a kernel directory
 	NewUUID    func() string
-	NewDispID  func() int // 0 to 9999
+	NewDispID  func() int    // 0 to 9999
+	Timezone   func() string // name of the local zone, "" when unknown; may be nil
 }
 
 // Model is one system. The zero value is not usable; see New and Load.

@@ -16,6 +16,7 @@ import (
 func agents(o Options) []program {
 	p := []program{
 		{path: "/usr/lib/qubes/qubes-vchan-agent"},
+		{path: "/usr/lib/qubes/qubesdb-daemon", args: []string{"0"}},
 		{path: "/usr/lib/qubes/qrexec-agent"},
 	}
 	if o.GUI {

@@ -51,8 +51,23 @@ func Facts(p paths.Paths) domain.Host {
 			}
 			return string(b), true
 		},
-		NewUUID: NewUUID, NewDispID: newDispID,
+		NewUUID: NewUUID, NewDispID: newDispID, Timezone: func() string { return zone("/etc/localtime") },
 	}
+}
+
+// zone is the name of the zone that link points to, "" when it does not say.
+func zone(link string) string {
+	to, err := os.Readlink(link)
+	if err != nil {
+		return ""
+	}
+	_, name, ok := strings.Cut(to, "/zoneinfo/")
+	if !ok || len(name) > 64 || strings.Trim(name, "/") != name || strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/_+-", r)
+	}) {
+		return ""
+	}
+	return name
 }
 
 // NewUUID is a random UUID of version 4.

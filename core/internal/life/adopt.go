@@ -72,6 +72,9 @@ func (s *System) adoptDaemons(p *plan) {
 	if !start(s.vchand(p)) {
 		return
 	}
+	if err := s.adoptDatabase(p); err != nil && s.ctx.Err() == nil {
+		s.Log.Warn("daemon not ready", "program", "qubesdb-daemon", "qube", p.name, "err", err)
+	}
 	if p.gui {
 		s.background(s.guid(p))
 	}

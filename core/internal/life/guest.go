@@ -17,6 +17,7 @@ type guest struct {
 	starting bool
 	gone     chan struct{} // closed when the domain ended; one for each domain
 	stopped  chan struct{} // closed when the end was dealt with
+	database chan struct{} // wakes the keeper of its QubesDB; nil when there was none yet
 }
 
 func closed() chan struct{} {

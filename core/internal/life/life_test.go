@@ -98,9 +98,10 @@ func TestStartBuildsTheDomainAndItsDaemons(t *testing.T) {
 	if want := "root=/dev/vda rw console=ttyS0 quiet panic=-1 no_timer_check qubist.domid=1 qubist.name=work qubist.user=user qubist.init=systemd qubist.gui=1"; spec.Cmdline != want {
 		t.Errorf("command line\n%s, want\n%s", spec.Cmdline, want)
 	}
-	until(t, "the window daemon", func() bool { return len(d.list()) == 3 })
+	until(t, "the window daemon", func() bool { return len(d.list()) == 4 })
 	want := []string{
 		"qubes-vchand 1 work",
+		"qubesdb-daemon 1 work",
 		"qrexec-daemon -q -u " + spec.UUID + " -- 1 work user",
 		"qubes-guid -q -T -d 1 -N work -c 0x3465a4 -l 6 --region /dev/shm/qubist-fake-1",
 	}
@@ -281,7 +282,7 @@ func TestRestartAdopts(t *testing.T) {
 		t.Errorf("what stopped meanwhile is %s", st)
 	}
 	until(t, "work to be running again", func() bool { return state(t, s, "work") == qube.Running })
-	until(t, "its daemons", func() bool { return len(d.list()) == 3 })
+	until(t, "its daemons", func() bool { return len(d.list()) == 4 })
 	if err := s.Start(t.Context(), "gone"); err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type plan struct {
 
 // plan reads the model. The caller holds the lock.
 func (s *System) plan(m *domain.Model, vm *domain.VM) plan {
-	p := plan{name: vm.Name, user: m.Text(vm, "default_user"), label: m.Label(vm), qrexec: seconds(m.Number(vm, "qrexec_timeout"))}
+	p := plan{name: vm.Name, user: m.DefaultUser(vm), label: m.Label(vm), qrexec: seconds(m.Number(vm, "qrexec_timeout"))}
 	if t := m.Ref(vm, "netvm"); t != nil && t.Class != qube.AdminVM {
 		p.netvm = t.Name
 	}

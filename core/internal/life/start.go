@@ -195,6 +195,9 @@ func (s *System) boot(ctx context.Context, p *plan) error {
 	if err := s.Daemons.Start(tctx, s.vchand(p)); err != nil {
 		return fmt.Errorf("starting the transport: %w", err)
 	}
+	if err := s.makeDatabase(ctx, p); err != nil {
+		return err
+	}
 	s.fire(p.name, "domain-pre-unpaused")
 	if err := s.Driver.Resume(ctx, p.name); err != nil {
 		return err

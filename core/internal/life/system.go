@@ -28,6 +28,7 @@ import (
 	"qubist/core/internal/store"
 	"qubist/core/paths"
 	"qubist/core/qube"
+	"qubist/core/qubesdb"
 	"qubist/storage/volume"
 )
 
@@ -54,6 +55,8 @@ type Config struct {
 	Now      func() time.Time
 	// Dom0 measures dom0 itself: memory in use and processor time.
 	Dom0 func() (memKiB uint64, cpu time.Duration)
+	// Database is a client of a running qube's QubesDB; nil when no daemons run.
+	Database func(qube.Name) *qubesdb.Client
 	// DeviceClasses are by name; a class that is missing has no devices.
 	DeviceClasses map[string]DeviceClass
 	// RunService runs a qrexec service of dom0 in a qube as a user and waits for its end; nil
@@ -117,7 +120,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	}
 	s.loadFirewalls()
 	s.m.Emit = func(e adminapi.Event) {
-		s.bus.emit(e)
+		s.emit(e)
 		s.hint(e)
 	}
 	s.preload.wake = make(chan struct{}, 1)

@@ -18,6 +18,7 @@ import (
 	"qubist/core/internal/store"
 	"qubist/core/paths"
 	"qubist/core/qube"
+	"qubist/core/qubesdb"
 	"qubist/storage/volume"
 )
 
@@ -26,9 +27,11 @@ type Options struct {
 	Root    string // "" for a new temporary directory
 	Driver  *fake.Driver
 	Daemons life.Daemons
-	Fresh   func(*domain.Model)
-	Host    func(*domain.Host) // changes the usual facts
-	Devices map[string]life.DeviceClass
+	// Database reaches the databases that Daemons serve; nil when they serve none.
+	Database func(p paths.Paths, n qube.Name) *qubesdb.Client
+	Fresh    func(*domain.Model)
+	Host     func(*domain.Host) // changes the usual facts
+	Devices  map[string]life.DeviceClass
 }
 
 // Kernel is installed in every system.
@@ -78,8 +81,13 @@ func New(t testing.TB, o Options) *System {
 			t.Fatal(err)
 		}
 	}
+	var database func(qube.Name) *qubesdb.Client
+	if o.Database != nil {
+		database = func(n qube.Name) *qubesdb.Client { return o.Database(p, n) }
+	}
 	sys, err := life.Open(t.Context(), life.Config{
-		Paths: p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh, DeviceClasses: o.Devices,
+		Database: database, DeviceClasses: o.Devices,
+		Paths: p, Driver: o.Driver, Daemons: o.Daemons, Host: h, FS: store.OS{}, Now: time.Now, Fresh: o.Fresh,
 		OpenPool: func(c domain.Pool) (volume.Pool, error) { return fake.OpenPool(c.Name, p.Lib+"/pool-"+c.Name), nil },
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Dom0:     func() (uint64, time.Duration) { return 4194304, 5 * time.Second },

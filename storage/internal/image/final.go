@@ -16,12 +16,13 @@ import (
 )
 
 // Programs are the guest programs that a build expects in its Bin directory.
-var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qfile-agent", "qfile-unpacker"}
+var Programs = []string{"qubes-init", "qubes-vchan-agent", "qrexec-agent", "qrexec-client-vm", "qubes-gui-agent", "qfile-agent", "qfile-unpacker", "qubesdb-daemon", "qubesdb"}
 
 // commands are the names under which users find the programs in /usr/bin.
 var commands = map[string][]string{
 	"qrexec-client-vm": {"qrexec-client-vm"},
 	"qfile-agent":      {"qvm-copy", "qvm-copy-to-vm", "qvm-move", "qvm-move-to-vm"},
+	"qubesdb":          {"qubesdb-cmd", "qubesdb-read", "qubesdb-write", "qubesdb-rm", "qubesdb-multiread", "qubesdb-list", "qubesdb-watch", "qubesdb-read-bool"},
 }
 
 // setFiles are the files of a finished set.

@@ -175,7 +175,7 @@ func TestAssets(t *testing.T) {
 		}
 		seen[n.path] = n
 	}
-	for _, u := range []string{"qubes-vchan-agent", "qubes-qrexec-agent", "qubes-gui-agent"} {
+	for _, u := range []string{"qubes-vchan-agent", "qubes-qrexec-agent", "qubes-gui-agent", "qubes-db"} {
 		if seen["/etc/systemd/system/sysinit.target.wants/"+u+".service"].link != "/usr/lib/systemd/system/"+u+".service" {
 			t.Errorf("unit %s is not enabled", u)
 		}
