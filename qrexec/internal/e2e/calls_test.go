@@ -374,7 +374,8 @@ func TestStdioSocket(t *testing.T) {
 	w := newWorld(t)
 	w.vm(41, "work")
 	// A service that asks for it writes to its input's socket; one beside it is not harmed.
-	const script = `kill -USR1 $QREXEC_AGENT_PID; echo hello >&0; read x; echo "got $x" >&0`
+	// The pause is the agent's time to take the signal: one that ends at once is cut off.
+	const script = `kill -USR1 $QREXEC_AGENT_PID; sleep 0.5; echo hello >&0; read x; echo "got $x" >&0`
 	w.service(41, "test.Both", script)
 	w.service(41, "test.Cat", "exec cat")
 	pr, pw, err := os.Pipe()
